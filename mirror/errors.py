@@ -1,0 +1,222 @@
+"""Every error of the program, with its exit code and a hint.
+
+One tree. Raise the narrowest, catch the family. An error carries its facts as
+attributes, not only in its text, and no text holds a token, a cookie or a URL's
+query. The exit codes are a promise (``docs/cli.md``): they are never renumbered.
+"""
+
+from __future__ import annotations
+
+
+class MirrorError(Exception):
+    """Root of all our errors; ``exit_code`` and ``hint`` are for the command line."""
+
+    exit_code = 1
+    hint = ""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        if hint is not None:
+            self.hint = hint
+
+
+class UsageError(MirrorError):
+    """The command line, or a call, asks for something that does not make sense."""
+
+    exit_code = 2
+
+
+class SelectorError(UsageError):
+    """A selector is malformed, or names nothing that the catalog knows."""
+
+    hint = "see `minibert-mirror catalog list` for every name"
+
+    def __init__(self, message: str, *, nearest: tuple[str, ...] = ()) -> None:
+        if nearest:
+            message = f"{message}; nearest: {', '.join(nearest)}"
+        super().__init__(message)
+        self.nearest = nearest
+
+
+class CatalogError(MirrorError):
+    """``catalog.json`` or ``catalog.lock.json`` is not what its schema says."""
+
+    exit_code = 3
+    hint = "`minibert-mirror catalog check` names every problem"
+
+
+class IntegrityError(MirrorError):
+    """Bytes are here, and they are not the ones somebody promised."""
+
+    exit_code = 4
+
+
+class DisputedError(IntegrityError):
+    """Two authorities disagree about one file; the bytes are in quarantine."""
+
+    hint = "`minibert-mirror why FILE` shows both values; ask the publisher before changing a pin"
+
+    def __init__(self, path: str, *, claims: tuple[str, ...], actual: str) -> None:
+        super().__init__(f"{path}: got {actual}, but {'; '.join(claims)}")
+        self.path, self.claims, self.actual = path, claims, actual
+
+
+class ImpostorError(IntegrityError):
+    """A reply of status 200 holds something else: a login page, a Git LFS pointer."""
+
+    hint = "the host answers with a page instead of the file: check the address, login or captive portal"
+
+
+class UnpinnedError(IntegrityError):
+    """``--locked`` was asked for and a file has no pin."""
+
+    hint = "run `minibert-mirror lock` after a pull that you trust"
+
+
+class SourceError(MirrorError):
+    """A source did not give what was asked for.
+
+    Attributes:
+        transient: Whether asking again, later or elsewhere, may help.
+        retry_after: Seconds that the source asks us to wait; 0 when it says nothing.
+        status: HTTP status, where there was one.
+    """
+
+    exit_code = 5
+    transient = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after: float = 0.0,
+        transient: bool | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.retry_after = retry_after
+        if transient is not None:
+            self.transient = transient
+
+
+class ConnectionDroppedError(SourceError):
+    """The connection ended, was refused or reset before the last byte."""
+
+    transient = True
+    hint = "what has arrived is kept; run the same command again to go on"
+
+
+class StalledError(ConnectionDroppedError):
+    """No byte came for as long as the watchdog waits."""
+
+
+class NameResolutionError(ConnectionDroppedError):
+    """The host's name has no address here."""
+
+    hint = "check the spelling, the DNS or the proxy settings: `minibert-mirror doctor`"
+
+
+class TlsError(SourceError):
+    """The host's certificate could not be trusted."""
+
+    hint = "set SSL_CERT_FILE to your organisation's CA bundle, or see `minibert-mirror doctor`"
+
+
+class RangeError(SourceError):
+    """A reply's body is not the range that was asked for (RFC 9110 §14.4, §15.3.7)."""
+
+    transient = True
+
+
+class ChangedError(SourceError):
+    """The file changed at the source while it was being fetched."""
+
+    transient = True
+    hint = "the source offers other bytes than before; the transfer starts over"
+
+
+class OversizeError(SourceError):
+    """More bytes come than were promised; they are refused as they arrive."""
+
+    transient = True
+
+
+class RedirectError(SourceError):
+    """A redirect loops, leads to an unknown scheme, or from https to http."""
+
+
+class StatusError(SourceError):
+    """A status that is neither success nor one with a class of its own."""
+
+
+class NotFoundError(StatusError):
+    """The source does not have it (404, 410), or hides it."""
+
+
+class AccessError(StatusError):
+    """The source wants a login, a token or an accepted licence (401, 403)."""
+
+    hint = "set HF_TOKEN to a token that may read this repository, and accept its licence on the web page"
+
+
+class RateLimitedError(StatusError):
+    """The source asks us to come back later (429, 503)."""
+
+    transient = True
+
+
+class OfflineError(SourceError):
+    """``--offline`` was asked for and something would have to be fetched."""
+
+    hint = "run the same command without --offline on a machine that reaches the sources"
+
+
+class StoreError(MirrorError):
+    """The store cannot be read or written."""
+
+    exit_code = 6
+
+
+class DiskFullError(StoreError):
+    """There is no room, or no quota, for the bytes."""
+
+    hint = "free space (`minibert-mirror gc`), then run the same command again: what has arrived is kept"
+
+
+class ReadOnlyStoreError(StoreError):
+    """The store belongs to somebody else and can only be read from here."""
+
+    hint = "pull into a mirror of your own: `minibert-mirror init DIR`"
+
+
+class BusyError(StoreError):
+    """Another live process is writing the same partial.
+
+    Attributes:
+        owner: Host, process id and start time of that process, as text.
+    """
+
+    def __init__(self, key: str, *, owner: str) -> None:
+        super().__init__(f"partial {key} is being written by {owner}")
+        self.key, self.owner = key, owner
+
+
+class LedgerError(MirrorError):
+    """The ledger cannot be read, written or believed."""
+
+    exit_code = 7
+
+
+class TamperedError(LedgerError):
+    """A row of the ledger, or its tail, is not what was written."""
+
+    hint = "compare `minibert-mirror ledger head` with a copy kept elsewhere"
+
+
+class WaitingError(MirrorError):
+    """Everything else is done, and something waits for a person (``--strict``)."""
+
+    exit_code = 8
+    hint = "`minibert-mirror status` lists the addresses and extraction codes"
