@@ -9,10 +9,14 @@ from __future__ import annotations
 
 
 class MirrorError(Exception):
-    """Root of all our errors; ``exit_code`` and ``hint`` are for the command line."""
+    """Root of all our errors; ``exit_code`` and ``hint`` are for the command line.
+
+    ``account`` is what a transfer tells of its failure: see ``mirror.transfer.account_of``.
+    """
 
     exit_code = 1
     hint = ""
+    account: object = None
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -65,6 +69,20 @@ class ImpostorError(IntegrityError):
     """A reply of status 200 holds something else: a login page, a Git LFS pointer."""
 
     hint = "the host answers with a page instead of the file: check the address, login or captive portal"
+
+
+class ArchiveError(IntegrityError):
+    """A zip or tar is damaged, or built to harm whoever unpacks it.
+
+    Attributes:
+        member: The member it is about; empty when it is about the whole.
+    """
+
+    hint = "do not unpack it; compare its digest with the publisher's"
+
+    def __init__(self, message: str, *, member: str = "") -> None:
+        super().__init__(f"{member}: {message}" if member else message)
+        self.member = member
 
 
 class UnpinnedError(IntegrityError):
@@ -198,6 +216,8 @@ class BusyError(StoreError):
         owner: Host, process id and start time of that process, as text.
     """
 
+    hint = "let it finish; a claim is taken over when its process has ended, on another host after two silent minutes"
+
     def __init__(self, key: str, *, owner: str) -> None:
         super().__init__(f"partial {key} is being written by {owner}")
         self.key, self.owner = key, owner
@@ -210,9 +230,17 @@ class LedgerError(MirrorError):
 
 
 class TamperedError(LedgerError):
-    """A row of the ledger, or its tail, is not what was written."""
+    """A row of the ledger, or its tail, is not what was written.
+
+    Attributes:
+        problems: Everything that was found, one line each; the text may hold only the first of them.
+    """
 
     hint = "compare `minibert-mirror ledger head` with a copy kept elsewhere"
+
+    def __init__(self, message: str, *, problems: tuple[str, ...] = (), hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = problems or (message,)
 
 
 class WaitingError(MirrorError):

@@ -1,0 +1,45 @@
+# Two commands do all the set-up on a machine with only Python and make: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test test-all check fmt lint types bench docs clean
+
+demo: $(STAMP) ## the main job on the embedded upstream
+	$(BIN)/minibert-mirror demo
+
+test: $(STAMP) ## the fast tests: offline, under two minutes
+	$(BIN)/python -m pytest -n 2 -q -m "not slow and not network"
+
+test-all: $(STAMP) ## with the slow ones: real nginx, aria2c, hf, kill -9
+	$(BIN)/python -m pytest -n 2 -q -m "not network"
+
+check: lint types test ## what must be green on every commit
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+fmt: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## speed, as a ratio to peers in the same run (wants nginx, curl, aria2c)
+	$(BIN)/python benchmarks/pull.py
+	$(BIN)/python benchmarks/ledger.py
+
+docs: $(STAMP) ## write docs/cli.md from the help texts
+	$(BIN)/python tools/write_cli_docs.py
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip
+	$(BIN)/python -m pip install -q -e . --group dev
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

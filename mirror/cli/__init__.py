@@ -1,0 +1,177 @@
+"""The command line: parse, call one function, print, exit.
+
+Commands are imported when they are called, so that ``--help`` and a pull with
+nothing to do answer at once; the table below holds their short help for that
+reason, and a test keeps it true. Results go to stdout, everything else to stderr.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from mirror import __version__
+from mirror.errors import MirrorError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from mirror.api import Mirror
+    from mirror.catalog import Catalog
+
+#: Name, module of ``mirror.cli`` and short help of every command, in the order of a first day.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo", "The whole job on a built-in miniature upstream, without internet."),
+    "init": ("init", "Make DIR a new mirror with the built-in catalog."),
+    "pull": ("pull", "Fetch, verify and record what SELECTORS name."),
+    "status": ("look", "Show what is held, at which evidence level, and what waits for a person."),
+    "ls": ("look", "List held files with their level, size and digest."),
+    "path": ("look", "Print the folder of a held model or artifact, for other programs."),
+    "why": ("why", "Show everything that is known about one file."),
+    "verify": ("verify", "Read held files again and compare them with what was recorded."),
+    "urls": ("urls", "Print every address: plain, as aria2 input, or as Metalink 4."),
+    "catalog": ("catalog", "Look at, validate and extend the catalog."),
+    "lock": ("lock", "Write what was pulled as pins into catalog.lock.json."),
+    "gc": ("sweep", "Show, and with --yes delete, what no artifact needs."),
+    "du": ("sweep", "Show how much room the mirror takes."),
+    "ledger": ("ledger", "Verify, read and export the record of everything that happened."),
+    "doctor": ("doctor", "Check disk, file system, hosts, proxies and clocks."),
+    "upstream": ("upstream", "Run the embedded miniature of the outside world."),
+    "completion": ("completion", "Print the completion script of a shell."),
+}
+
+
+class Commands(click.Group):
+    """A group that imports a command when it is called, and turns our errors into exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"mirror.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest commands when one is unknown."""
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and name not in COMMANDS:
+            import difflib
+
+            near = difflib.get_close_matches(name, COMMANDS, n=3)
+            ctx.fail(f"No such command {name!r}." + (f" Did you mean {' or '.join(near)}?" if near else ""))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; our errors become a line, a hint and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except MirrorError as error:
+            click.echo(f"{click.style('error', fg='red')}: {error}", err=True)
+            if error.hint:
+                click.echo(f"  hint: {error.hint}", err=True)
+            ctx.exit(error.exit_code)
+
+
+class Workspace:
+    """What commands work on: the mirror, opened when it is first asked for."""
+
+    def __init__(self, named: Path | None, environ: dict[str, str]) -> None:
+        self._named = named
+        self.environ = environ
+
+    @cached_property
+    def mirror(self) -> Mirror:
+        """The mirror; names it on stderr when it is the user's own."""
+        from mirror.api import Mirror
+
+        return Mirror.open(self._named, environ=self.environ)
+
+    @property
+    def root(self) -> Path:
+        """The mirror's folder."""
+        return self.mirror.place.root
+
+    @property
+    def catalog(self) -> Catalog:
+        """The mirror's catalog."""
+        return self.mirror.catalog
+
+    @property
+    def catalog_path(self) -> Path:
+        """Where the mirror's catalog is, or would be written."""
+        return self.mirror.place.catalog
+
+    @property
+    def ledger_path(self) -> Path:
+        """Where the mirror's ledger is."""
+        return self.mirror.place.ledger
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done and verified, 1 bug, 2 usage, 3 catalog, 4 integrity, 5 source, 6 store, "
+    "7 ledger, 8 something waits for a person (--strict), 130 stopped by Ctrl-C.",
+)
+@click.version_option(__version__, prog_name="minibert-mirror")
+@click.option(
+    "--mirror",
+    "named",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The mirror to work on. Default: found by walking up from here, else your own.",
+)
+@click.pass_context
+def cli(ctx: click.Context, named: Path | None) -> None:
+    """Mirror small BERT-family weights, and prove where every byte came from.
+
+    \b
+    minibert-mirror demo                  see it work, without internet
+    minibert-mirror pull bert-tiny        one model, from every source that has it
+    minibert-mirror pull --all            all 48
+    minibert-mirror status                what is held, and how well it is known
+    """
+    ctx.obj = Workspace(named, dict(os.environ))
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = cli.main(prog_name="minibert-mirror", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped; every partial is kept, the same command goes on", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our stdout (`| head`) went away; Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    """Let SIGTERM, a batch system's way of saying stop, do what Ctrl-C does."""
+    raise KeyboardInterrupt

@@ -1,0 +1,227 @@
+"""``catalog``: look at, validate and extend the catalog."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mirror.catalog.select import HELP
+from mirror.cli.output import emit, json_option, remark, table
+from mirror.errors import CatalogError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mirror.catalog import Catalog, Model
+    from mirror.cli import Workspace
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_NAME_WIDTH = 28
+
+
+@click.group()
+def catalog() -> None:
+    """Look at, validate and extend the catalog.
+
+    \b
+    minibert-mirror catalog list family=albert lang=zh
+    minibert-mirror catalog show bert-tiny
+    minibert-mirror catalog add hf:OWNER/REPO
+    """
+
+
+@catalog.command("list", help=f"List models, all by default.\n\n{HELP}")
+@click.argument("selectors", nargs=-1)
+@json_option
+@click.pass_obj
+def list_(here: Workspace, selectors: tuple[str, ...], as_json: bool) -> None:
+    """List models, all by default."""
+    known = here.catalog
+    models = _models(known, selectors)
+    if as_json:
+        for model in models:
+            emit(_summary(known, model))
+        return
+    rows = [_line(known, model) for model in models]
+    table(("NAME", "L/H", "LANGUAGE", "PARAMETERS", "SOURCES"), rows, right=(3,))
+
+
+@catalog.command()
+@click.argument("names", nargs=-1, required=True, metavar="SELECTORS...")
+@json_option
+@click.pass_obj
+def show(here: Workspace, names: tuple[str, ...], as_json: bool) -> None:
+    """Show everything the catalog says of models, and where each value was read.
+
+    Figures that a publisher printed and figures computed from the configuration stand apart. A pin
+    that only an unnamed public record gives is called what it is: a claim until first contact.
+
+    \b
+    minibert-mirror catalog show bert-tiny
+    minibert-mirror catalog show google-all
+    minibert-mirror catalog show bert-base --json
+    """
+    from mirror.catalog.describe import describe
+    from mirror.catalog.write import plain_values
+
+    for number, model in enumerate(_models(here.catalog, names)):
+        if as_json:
+            emit(plain_values(model.entry))
+            continue
+        if number:
+            click.echo()
+        for line in describe(here.catalog, model):
+            click.echo(line)
+
+
+@catalog.command()
+@click.argument("file", required=False, type=_FILE)
+@json_option
+@click.pass_obj
+def check(here: Workspace, file: Path | None, as_json: bool) -> None:
+    """Name every problem of the mirror's catalog, or of FILE; exit with 3 when there is one.
+
+    Checked are the schema, unique names and aliases, well-formed links and codes, parameter counts
+    recomputed from the shapes, the four sources of every miniature, and look-alikes to refuse.
+
+    \b
+    minibert-mirror catalog check
+    minibert-mirror catalog check ~/new-catalog.json --json
+    """
+    from mirror.catalog.check import check as problems_of
+    from mirror.catalog.read import parse, read_text
+
+    path = file or here.catalog_path
+    text = read_text(path)
+    problems = problems_of(text)
+    for problem in problems:
+        if as_json:
+            emit({"where": problem.where, "problem": problem.what})
+        else:
+            click.echo(problem)
+    if problems:
+        count = f"{len(problems)} problems" if len(problems) > 1 else "one problem"
+        raise CatalogError(f"{path}: {count}", hint="docs/catalog.md explains every field")
+    good = parse(text, where=str(path))
+    remark(f"{path}: {len(good.models)} models, {len(good.by_artifact)} artifacts, nothing wrong")
+
+
+@catalog.command()
+@click.argument("addresses", nargs=-1, required=True, metavar="ADDRESS...")
+@click.option("--id", "name", metavar="NAME", help="Call the model NAME instead of deriving a name.")
+@click.option("--alias", "aliases", multiple=True, metavar="NAME", help="Another name for it; may be repeated.")
+@click.option("--sha256", metavar="HEX", help="Pin the digest of the only file.")
+@click.option("--size", type=click.IntRange(min=0), metavar="BYTES", help="Promise the size of the only file.")
+@click.option("--dry-run", is_flag=True, help="Print the new entry, change nothing.")
+@click.pass_obj
+def add(
+    here: Workspace,
+    addresses: tuple[str, ...],
+    name: str | None,
+    aliases: tuple[str, ...],
+    sha256: str | None,
+    size: int | None,
+    dry_run: bool,
+) -> None:
+    """Add a model of your own to the mirror's catalog.
+
+    ADDRESS is a Hub repository, the URLs of files, a folder, a Baidu Pan share or another mirror.
+    Nothing is asked of it now: what the address does not say is null, to be filled in by hand.
+
+    \b
+    minibert-mirror catalog add hf:sentence-transformers/all-MiniLM-L6-v2
+    minibert-mirror catalog add hf:OWNER/REPO@v1.0 --alias mine
+    minibert-mirror catalog add https://host/a/model.bin https://host/a/vocab.txt --id mine
+    minibert-mirror catalog add https://host/model.zip --sha256 07eced37...
+    minibert-mirror catalog add file:///data/checkpoints/mine/
+    """
+    from mirror.catalog.edit import add as with_model
+    from mirror.catalog.write import plain_values, write
+
+    changed = with_model(here.catalog, addresses, name=name, aliases=aliases, sha256=sha256, size=size)
+    model = changed.models[-1]
+    if dry_run:
+        emit(plain_values(model.entry))
+        return
+    write(changed, here.catalog_path)
+    remark(f"added {model.name} to {here.catalog_path}")
+    remark(f"next: minibert-mirror pull {model.name}")
+
+
+@catalog.command()
+@click.argument("old", required=False, type=_FILE)
+@click.argument("new", required=False, type=_FILE)
+@json_option
+@click.pass_obj
+def diff(here: Workspace, old: Path | None, new: Path | None, as_json: bool) -> None:
+    """Show what differs between two catalogs: OLD (the built-in one) and NEW (the mirror's).
+
+    \b
+    minibert-mirror catalog diff                        what was changed in this mirror
+    minibert-mirror catalog diff ../other/catalog.json  what another mirror has otherwise
+    """
+    from mirror.catalog import builtin_catalog_text, parse, read
+    from mirror.catalog.edit import diff as changes_of
+
+    before = read(old) if old else parse(builtin_catalog_text(), where="the built-in catalog")
+    after = read(new) if new else here.catalog
+    changes = changes_of(before, after)
+    for change in changes:
+        if as_json:
+            values = {"before": change.before, "after": change.after}
+            emit({"change": change.kind, "where": change.where, **values})
+        else:
+            click.echo(change)
+    if not changes:
+        remark("no difference")
+
+
+def _models(known: Catalog, selectors: Sequence[str]) -> list[Model]:
+    """Return the models of what is selected, each once; models and bundles without selectors."""
+    if not selectors:
+        return [*known.models, *known.bundles]
+    from mirror.catalog.select import select
+
+    return list(dict.fromkeys(artifact.model for artifact in select(known, selectors)))
+
+
+def _summary(known: Catalog, model: Model) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "id": model.id,
+        "aliases": model.aliases,
+        "family": model.family,
+        "language": model.language,
+        "layers": model.shape.layers,
+        "hidden": model.shape.hidden,
+        "parameters": dict(model.parameters) or None,
+        "licence": model.licence,
+        "artifacts": [artifact.name for artifact in known.artifacts_of(model)],
+    }
+
+
+def _line(known: Catalog, model: Model) -> tuple[str, ...]:
+    sizes = (model.shape.layers, model.shape.hidden)
+    shape = "" if model.bundle else "/".join("?" if size is None else str(size) for size in sizes)
+    count = next(iter(model.parameters.values()), None)
+    sources: dict[str, int] = {}
+    for artifact in known.artifacts_of(model):
+        publisher = artifact.source.partition("-")[0]
+        sources[publisher] = sources.get(publisher, 0) + 1
+    return (
+        _shorten(model.name),
+        shape,
+        model.language or "",
+        "" if count is None else f"{count / 1e6:.1f} M",
+        " ".join(name if times == 1 else f"{name}x{times}" for name, times in sources.items()),
+    )
+
+
+def _shorten(name: str) -> str:
+    """Return a name of at most ``_NAME_WIDTH`` columns; long ones lose their middle."""
+    if len(name) <= _NAME_WIDTH:
+        return name
+    half = (_NAME_WIDTH - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"

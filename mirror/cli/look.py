@@ -1,0 +1,119 @@
+"""``status``, ``ls`` and ``path``: what is held."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from mirror.cli.output import emit, json_option, remark, size, table
+
+if TYPE_CHECKING:
+    from mirror.cli import Workspace
+    from mirror.status import ArtifactStatus
+
+_COLOURS = {"pinned": "green", "attested": "green", "checked": "cyan", "first-seen": "yellow", "disputed": "red"}
+
+
+@click.command()
+@click.argument("selectors", metavar="[SELECTOR]...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Also artifacts of which nothing is held yet.")
+@click.option("--waiting", is_flag=True, help="Only what waits for a person, with addresses and codes.")
+@json_option
+@click.pass_obj
+def status(workspace: Workspace, selectors: tuple[str, ...], *, everything: bool, waiting: bool, as_json: bool) -> None:
+    """Show what is held, at which evidence level, and what waits for a person.
+
+    \b
+    minibert-mirror status                    everything that was pulled
+    minibert-mirror status family=albert      one family
+    minibert-mirror status --waiting          Baidu Pan addresses with their codes
+    """
+    found = list(workspace.mirror.status(*selectors))
+    if waiting:
+        _print_waiting([one for one in found if one.waits], as_json=as_json)
+        return
+    shown = [one for one in found if everything or selectors or one.files]
+    if as_json:
+        for one in shown:
+            emit(one.as_json())
+        return
+    if shown:
+        table(("artifact", "held", "size", "evidence", "revision"), [_row(one) for one in shown], right=(1, 2))
+    held = sum(one.held for one in found)
+    waits = sum(one.waits for one in found)
+    remark(f"{held} files held, {size(sum(one.size for one in found))}, in {workspace.root}")
+    if not shown:
+        remark("nothing is held yet: minibert-mirror pull bert-tiny")
+    if waits:
+        remark(f"{waits} artifacts wait for a person: minibert-mirror status --waiting")
+
+
+def _row(one: ArtifactStatus) -> tuple[str, ...]:
+    levels = ", ".join(
+        click.style(f"{count} {level}", fg=_COLOURS.get(level)) for level, count in sorted(one.levels.items())
+    )
+    if one.failed:
+        levels += (", " if levels else "") + click.style(f"{one.failed} failed", fg="red")
+    if one.waits:
+        levels = "waits for a person"
+    held = f"{one.held}/{one.files}" if one.files else "-"
+    return (one.artifact, held, size(one.size) if one.held else "-", levels or "-", (one.revision or "-")[:12])
+
+
+def _print_waiting(found: list[ArtifactStatus], *, as_json: bool) -> None:
+    for one in found:
+        if as_json:
+            emit({"artifact": one.artifact, "url": one.url, "code": one.code})
+        else:
+            code = f"  code {one.code}" if one.code else ""
+            click.echo(f"{one.artifact}\n    {one.url or 'no address was ever published'}{code}")
+
+
+@click.command("ls")
+@click.argument("selectors", metavar="[SELECTOR]...", nargs=-1)
+@click.option("--missing", is_flag=True, help="Also files that are known and not held.")
+@click.option("--paths", is_flag=True, help="Print where each blob is, for other programs.")
+@json_option
+@click.pass_obj
+def ls(workspace: Workspace, selectors: tuple[str, ...], *, missing: bool, paths: bool, as_json: bool) -> None:
+    """List held files with their level, size and digest.
+
+    \b
+    minibert-mirror ls bert-tiny
+    minibert-mirror ls source=google --paths
+    """
+    for file in workspace.mirror.files(*selectors):
+        if file.state != "held" and not missing:
+            continue
+        where = str(workspace.mirror.store.blob_path(file.sha256)) if file.sha256 else None
+        if as_json:
+            emit(
+                {
+                    "artifact": file.artifact,
+                    "path": file.path,
+                    "state": file.state,
+                    "size": file.size,
+                    "sha256": file.sha256,
+                    "level": file.level,
+                    "revision": file.revision,
+                    "blob": where,
+                }
+            )
+        elif paths:
+            click.echo(where or f"({file.state})")
+        else:
+            level = click.style(f"{file.level or file.state:<10}", fg=_COLOURS.get(file.level or ""))
+            click.echo(f"{level} {size(file.size):>10}  {(file.sha256 or '-')[:16]:<16}  {file.artifact}/{file.path}")
+
+
+@click.command()
+@click.argument("selector")
+@click.pass_obj
+def path(workspace: Workspace, selector: str) -> None:
+    """Print the folder of a held model or artifact, for other programs.
+
+    \b
+    ls "$(minibert-mirror path bert-tiny@huggingface)"
+    """
+    click.echo(workspace.mirror.path(selector))

@@ -1,0 +1,59 @@
+"""What commands print: lines for people, or one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: ``--json``, the same for every command.
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+#: ``--quiet``, the same for every command that talks while it works.
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Only errors and results: no bars, no remarks.")
+
+
+def emit(value: dict[str, Any]) -> None:
+    """Print one JSON object as one line."""
+    click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def remark(text: str, *, quiet: bool = False) -> None:
+    """Say something on stderr that is not a result."""
+    if not quiet:
+        click.echo(text, err=True)
+
+
+def size(count: float | None) -> str:
+    """Return bytes for people, in powers of 1024: ``16.9 MiB``; ``?`` for None."""
+    if count is None:
+        return "?"
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            break
+        value /= 1024
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
+    """Print a table; columns listed in ``right`` are aligned to the right."""
+    widths = [max(_width(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    for number, row in enumerate((head, *rows)):
+        cells = [_pad(text, widths[i], right=i in right) for i, text in enumerate(row)]
+        line = "  ".join(cells).rstrip()
+        click.echo(click.style(line, bold=True) if number == 0 else line)
+
+
+def _width(text: str) -> int:
+    """Return the columns of a terminal that ``text`` takes: Chinese signs take two."""
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
+
+
+def _pad(text: str, width: int, *, right: bool) -> str:
+    fill = " " * (width - _width(text))
+    return fill + text if right else text + fill

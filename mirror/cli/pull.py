@@ -1,0 +1,215 @@
+"""``pull``: fetch, verify and record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mirror.cli.output import emit, json_option, quiet_option, remark, size
+
+if TYPE_CHECKING:
+    from mirror.cli import Workspace
+    from mirror.model import RemoteFile
+    from mirror.plan import Plan
+    from mirror.sync.outcome import Outcome
+
+#: Lines of a dry run or a summary before the rest is only counted.
+_LINES = 40
+
+
+def parse_rate(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """Return ``2M`` or ``500k`` as bytes per second (powers of 1024, as curl and wget have it)."""
+    if value is None:
+        return None
+    scale = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}.get(value[-1:].lower())
+    try:
+        rate = float(value[:-1]) * scale if scale else float(value)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < float("inf"):
+        raise click.BadParameter(f"{value!r} is no rate; write 500k, 2M or 1.5G")
+    return rate
+
+
+def split_names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Return the names of a comma-separated list."""
+    return tuple(name.strip() for name in (value or "").split(",") if name.strip())
+
+
+@click.command()
+@click.argument("selectors", metavar="[SELECTOR]...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every artifact of every model.")
+@click.option("--source", callback=split_names, metavar="NAMES", help="Only from these: huggingface,google,paddle.")
+@click.option(
+    "--format",
+    "formats",
+    callback=split_names,
+    metavar="NAMES",
+    help="Only these weight formats of a repository, with config, tokenizer and licence.",
+)
+@click.option("-n", "--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
+@click.option("--update", is_flag=True, help="Ask the sources again what they have; show what changed.")
+@click.option("--offline", is_flag=True, help="Open no socket: fail for what is not held.")
+@click.option("--locked", is_flag=True, help="Take nothing that is not pinned.")
+@click.option("--from", "peer", metavar="PEER", help="Another mirror, an http(s) address or a folder, asked first.")
+@click.option("-j", "--jobs", type=click.IntRange(1, 64), default=32, show_default=True, help="Most transfers at once.")
+@click.option("--limit-rate", callback=parse_rate, metavar="RATE", help="Bytes a second over all: 500k, 2M.")
+@click.option(
+    "--stall",
+    type=click.FloatRange(min=0.1),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Drop a connection that brings nothing for so long, and ask again.",
+)
+@click.option("--no-verify", is_flag=True, help="Do not look inside archives.")
+@click.option("--strict", is_flag=True, help="Exit with 8 when something waits for a person.")
+@json_option
+@quiet_option
+@click.pass_obj
+def pull(
+    workspace: Workspace,
+    /,
+    selectors: tuple[str, ...],
+    *,
+    everything: bool,
+    source: tuple[str, ...],
+    strict: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Fetch, verify and record what SELECTORS name.
+
+    What is held is not asked for again; a pull that was stopped goes on where it
+    was. One bad file never stops the rest.
+
+    \b
+    minibert-mirror pull bert-tiny                    from every source that has it
+    minibert-mirror pull bert-tiny@google 2/256       one artifact, one whole model
+    minibert-mirror pull family=albert lang=zh        Chinese ALBERT
+    minibert-mirror pull --all --format safetensors   narrow repositories to one format
+    minibert-mirror pull --all --dry-run              what would be done
+    """
+    if not selectors and not everything and not source:
+        raise click.UsageError("name what to pull, or say --all; `minibert-mirror catalog list` has the names")
+    from mirror.progress import watching
+
+    mirror = workspace.mirror
+    if source:
+        selectors = (*selectors, f"source={','.join(source)}")
+    remark(f"mirror: {mirror.place.root} ({mirror.place.how})", quiet=quiet or as_json)
+    with watching(quiet=quiet or as_json) as watch:
+        outcome = mirror.sync(*selectors, everything=everything, watch=watch, **options)
+    if options["dry_run"] and outcome.plan is not None:
+        _print_plan(outcome.plan, as_json=as_json)
+    elif as_json:
+        _print_json(outcome)
+    else:
+        _print_summary(outcome, quiet=quiet)
+    outcome.raise_for_problems(strict=strict)
+
+
+def _print_plan(plan: Plan, *, as_json: bool) -> None:
+    if as_json:
+        for task in plan.fetch:
+            for file in (task.file, *task.twins):
+                emit({"fetch": str(file), "size": file.size, "urls": list(file.urls), "claims": _claims(file)})
+        for adoption in plan.adopt:
+            emit({"adopt": str(adoption.file), "sha256": adoption.sha256})
+        for name in plan.waiting:
+            emit({"waiting": name})
+        return
+    lines = [
+        f"fetch  {size(t.file.size):>10}  {t.file}" + (f" and {len(t.twins)} more" if t.twins else "")
+        for t in plan.fetch
+    ]
+    lines += [f"record {'':>10}  {adoption.file} (its bytes are here)" for adoption in plan.adopt]
+    lines += [f"wait   {'':>10}  {name} (a person must fetch it)" for name in plan.waiting]
+    for line in lines[:_LINES]:
+        click.echo(line)
+    if len(lines) > _LINES:
+        click.echo(f"… and {len(lines) - _LINES} more; --json lists all")
+    unknown = f" and {plan.unknown_sizes} files of unknown size" if plan.unknown_sizes else ""
+    click.echo(
+        f"to fetch: {len(plan.fetch)} files, {size(plan.bytes_to_fetch)}{unknown}; "
+        f"held: {plan.held_files} files, {size(plan.held_bytes)}"
+    )
+
+
+def _claims(file: RemoteFile) -> list[str]:
+    return [str(claim) for claim in file.claims]
+
+
+def _print_json(outcome: Outcome) -> None:
+    for problem in outcome.problems:
+        emit(
+            {
+                "problem": problem.subject,
+                "error": type(problem.error).__name__,
+                "message": str(problem.error),
+                "hint": problem.error.hint,
+                "exit_code": problem.error.exit_code,
+            }
+        )
+    for change in outcome.changes:
+        emit(
+            {
+                "changed": change.artifact,
+                "before": change.before,
+                "after": change.after,
+                "added": list(change.added),
+                "paths_changed": list(change.changed),
+                "removed": list(change.removed),
+            }
+        )
+    plan = outcome.plan
+    emit(
+        {
+            "stored": outcome.stored,
+            "adopted": outcome.adopted,
+            "held": plan.held_files if plan else 0,
+            "wire_bytes": outcome.wire_bytes,
+            "levels": outcome.levels,
+            "problems": len(outcome.problems),
+            "waiting": list(plan.waiting) if plan else [],
+            "seconds": round(outcome.seconds, 3),
+        }
+    )
+
+
+def _print_summary(outcome: Outcome, *, quiet: bool) -> None:
+    for change in outcome.changes:
+        click.echo(
+            f"{change.artifact}: {_revisions(change.before, change.after)}"
+            f"{len(change.added)} added, {len(change.changed)} changed, {len(change.removed)} removed"
+        )
+    for problem in outcome.problems[:_LINES]:
+        click.echo(f"{click.style('failed', fg='red')} {problem.subject}: {problem.error}", err=True)
+        if problem.error.hint:
+            click.echo(f"  {problem.error.hint}", err=True)
+    if len(outcome.problems) > _LINES:
+        click.echo(f"… and {len(outcome.problems) - _LINES} more; --json lists all", err=True)
+    plan = outcome.plan
+    if plan is None or quiet:
+        return
+    if plan.empty and not outcome.problems:
+        click.echo(f"nothing to do: {plan.held_files} files are held, {size(plan.held_bytes)}")
+    else:
+        levels = ", ".join(f"{count} {level}" for level, count in sorted(outcome.levels.items()))
+        click.echo(
+            f"{outcome.stored + outcome.adopted} files came ({levels or 'none'}), "
+            f"{size(outcome.wire_bytes)} in {outcome.seconds:.1f} s; {plan.held_files} were held"
+        )
+    if plan.waiting:
+        click.echo(
+            f"{len(plan.waiting)} artifacts wait for a person: `minibert-mirror status --waiting` has the "
+            "addresses and extraction codes"
+        )
+
+
+def _revisions(before: str | None, after: str | None) -> str:
+    if before == after:
+        return ""
+    return f"{(before or 'none')[:12]} → {(after or 'none')[:12]}, "

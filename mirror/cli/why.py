@@ -1,0 +1,134 @@
+"""``why``: everything that is known about one file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mirror.cli.output import emit, json_option, size
+
+if TYPE_CHECKING:
+    from mirror.cli import Workspace
+    from mirror.explain import Explanation
+    from mirror.ledger import Entry
+
+#: What each level means, in a sentence.
+_MEANING = {
+    "pinned": "the sha256 equals a pin",
+    "attested": "equals a strong digest that the publisher gives, over TLS or on this machine",
+    "checked": "equals a weak digest of the publisher, or TLS was missing",
+    "first-seen": "nobody offered a digest; ours is recorded and binds every later pull",
+    "disputed": "authorities disagree: nothing is delivered",
+}
+_FULL = 3
+
+
+@click.command()
+@click.argument("file")
+@json_option
+@click.pass_obj
+def why(workspace: Workspace, file: str, *, as_json: bool) -> None:
+    """Show everything that is known about FILE.
+
+    FILE is ARTIFACT/PATH, an artifact, a path, the beginning of a sha256; with
+    !MEMBER behind, one member of an archive.
+
+    \b
+    minibert-mirror why bert-tiny@huggingface/vocab.txt
+    minibert-mirror why bert-mini@google/uncased_L-4_H-256_A-4.zip!vocab.txt
+    minibert-mirror why 07eced37
+    """
+    found = workspace.mirror.why(file)
+    for number, one in enumerate(found):
+        if as_json:
+            emit(_as_json(one))
+        elif number < _FULL or len(found) <= 2 * _FULL:
+            _print(one)
+        else:
+            click.echo(f"{one.name}: {one.state.level or one.state.state}")
+
+
+def _as_json(one: Explanation) -> dict[str, Any]:
+    return {
+        **one.state._asdict(),
+        "promised": {
+            "size": one.listed.size,
+            "urls": list(one.listed.urls),
+            "claims": [str(c) for c in one.listed.claims],
+        }
+        if one.listed
+        else None,
+        "catalog": {"provenance": one.pinned.where, "sha256": one.pinned.sha256, "size": one.pinned.size}
+        if one.pinned
+        else None,
+        "digests": {name: digest.hex for name, digest in one.blob.digests.items()} if one.blob else {},
+        "members": [m._asdict() for m in one.members if one.member in {None, m.path}],
+        "history": [
+            {"seq": e.seq, "at": e.at, "kind": e.kind, "detail": e.detail} for e in one.history if e.kind != "listed"
+        ],
+    }
+
+
+def _print(one: Explanation) -> None:
+    state = one.state
+    click.secho(one.name + (f"!{one.member}" if one.member else ""), bold=True)
+    level = state.level if state.state == "held" else state.state
+    _line("evidence", f"{level}" + (f": {_MEANING[level]}" if level in _MEANING else ""))
+    if state.damage:
+        _line("damage", f"the blob was found {state.damage}; pull it again")
+    if state.error:
+        _line("error", state.error)
+    _line("size", f"{size(state.size)} ({state.size} B)" if state.size is not None else "unknown")
+    if state.revision:
+        _line("revision", state.revision)
+    for digest in one.blob.digests.values() if one.blob else ():
+        _line("digest", str(digest))
+    _print_promises(one)
+    for entry in one.history:
+        if entry.kind != "listed":
+            _print_event(entry)
+    _print_members(one)
+    click.echo()
+
+
+def _print_promises(one: Explanation) -> None:
+    for url in one.listed.urls if one.listed else ():
+        _line("offered at", url)
+    claims = one.listed.claims if one.listed else ()
+    if not claims:
+        _line("promised", "nobody promised a digest beforehand")
+    for claim in claims:
+        _line("promised", str(claim))
+    stored = one.last("stored") or {}
+    for claim in stored.get("agreeing", []):
+        if claim["authority"] != "catalog":
+            _line("agrees", f"{claim['authority']} ({claim['where']}) says {claim['digest']}")
+
+
+def _print_event(entry: Entry) -> None:
+    detail = entry.detail
+    text = entry.kind
+    if entry.kind == "stored":
+        text = f"stored, {detail['how']}" + (f" from {detail['url']}" if detail.get("url") else "")
+    elif entry.kind in {"failed", "disputed"}:
+        text = f"{entry.kind}: {detail.get('message') or '; '.join(c['digest'] for c in detail.get('against', []))}"
+    elif entry.kind == "verified":
+        text = f"verified at level {detail['level']}: {detail['verdict']}"
+    _line(entry.at[:19].replace("T", " "), f"{text} (event {entry.seq})")
+    for hop in detail.get("hops") or ():
+        _line("", f"  {hop['status']} {hop['url']}")
+        for name, value in hop["headers"]:
+            _line("", f"      {name}: {value}")
+    for attempt in detail.get("attempts") or ():
+        _line("", f"  before: {attempt['error']}: {attempt['message']}")
+
+
+def _print_members(one: Explanation) -> None:
+    for member in one.members:
+        if one.member in {None, member.path}:
+            _line("member", f"{member.path}  {size(member.size)}  crc32:{member.crc32 or '-'}  sha256:{member.sha256}")
+
+
+def _line(name: str, text: str) -> None:
+    click.echo(f"  {name:<20}{text}")

@@ -1,0 +1,228 @@
+"""Connections to ``ledger.db``: how it is opened, by writers and by readers, and what can go wrong.
+
+Invariants: every ``sqlite3`` error leaves the room as a ``LedgerError`` with a hint; write-ahead
+logging is used only where all processes share one machine's memory (sqlite.org/wal.html §2.2);
+a reader writes nothing, not even a lock file where it may not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mirror.errors import LedgerError
+from mirror.ledger.schema import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Seconds that a writer waits for another one's transaction.
+BUSY = 30.0
+
+#: File systems of this machine alone. Any other may be shared between hosts, whose memory is
+#: not: there the rollback journal is used, which is slower and right.
+_LOCAL = frozenset(
+    {
+        "aufs", "bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay",
+        "ramfs", "reiserfs", "tmpfs", "vfat", "xfs", "zfs",
+    }
+)  # fmt: skip
+
+_HINTS = {
+    sqlite3.SQLITE_BUSY: "another process has been writing for too long; let it finish and run the command again",
+    sqlite3.SQLITE_FULL: "free space (`minibert-mirror gc`), then run the same command again: nothing is half done",
+    sqlite3.SQLITE_READONLY: "the ledger belongs to somebody else: pull into your own, `minibert-mirror init DIR`",
+    sqlite3.SQLITE_CORRUPT: "restore ledger.db from a copy; blobs are not touched, and a pull records them again",
+    sqlite3.SQLITE_NOTADB: "another file stands where the ledger should be; move it away and pull again",
+    sqlite3.SQLITE_CANTOPEN: "check that the folder exists and that you may read (and, to pull, write) it",
+    sqlite3.SQLITE_IOERR: "the disk or its quota is full, or the file system does not lock (Lustre: mount with flock)",
+}
+_HINTS[sqlite3.SQLITE_LOCKED] = _HINTS[sqlite3.SQLITE_BUSY]
+_HINTS[sqlite3.SQLITE_PROTOCOL] = _HINTS[sqlite3.SQLITE_BUSY]
+_HINTS[sqlite3.SQLITE_PERM] = _HINTS[sqlite3.SQLITE_CANTOPEN]
+
+_UNFINISHED = "its last writer was stopped; let the owner run any `minibert-mirror pull`, which completes it"
+
+
+@contextlib.contextmanager
+def our_errors(path: Path) -> Iterator[None]:
+    """Turn sqlite3's errors into ours; around a ``yield``, so that reading rows counts too.
+
+    Raises:
+        LedgerError: The database is corrupt, locked for too long, full or read-only.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        hint = "" if code is None else _HINTS.get(code & 0xFF, "")
+        raise LedgerError(f"{path}: {error}", hint=hint) from error
+
+
+def for_writing(path: Path, *, create: bool, busy: float = BUSY) -> sqlite3.Connection:
+    """Open ``path`` for one writer, with every step of the schema applied.
+
+    Raises:
+        LedgerError: It is not there and ``create`` is false, cannot be written, or is newer than this program.
+    """
+    if create:
+        _create(path)
+    elif not path.exists():
+        raise missing(path)
+    with our_errors(path), contextlib.ExitStack() as undo:
+        # The recorder's thread writes with a connection that another may have opened.
+        connection = sqlite3.connect(path, timeout=busy, isolation_level=None, check_same_thread=False)
+        undo.callback(connection.close)
+        wanted = "wal" if is_local(path) else "delete"
+        (mode,) = connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()
+        # In WAL a power cut may lose the last transactions, never damage: their blobs are recorded again.
+        connection.execute(f"PRAGMA synchronous = {'normal' if mode == 'wal' else 'full'}")
+        connection.execute("PRAGMA wal_autocheckpoint = 8192")  # 32 MiB: random pages are written back once
+        connection.execute("PRAGMA cache_size = -32768")
+        _bring_up_to_date(connection, path)
+        undo.pop_all()
+        return connection
+
+
+def for_reading(path: Path) -> sqlite3.Connection:
+    """Open ``path`` for reading only; works for other users and on read-only file systems.
+
+    Raises:
+        LedgerError: It is not there, is damaged, or needs its owner to complete it first.
+    """
+    if not path.exists():
+        raise missing(path)
+    uri = path.absolute().as_uri()
+    still = f"{uri}?mode=ro&immutable=1"
+    with our_errors(path):
+        # Where the folder may be written and the ledger not, SQLite would leave lock files of ours in
+        # the owner's way. A writer at work has a log beside it; without one nothing is moving.
+        if not os.access(path, os.W_OK) and is_local(path) and not _log(path, "-wal").exists():
+            return _checked(_open_uri(still), path)
+        try:
+            return _checked(_open_uri(f"{uri}?mode=ro"), path)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:
+                raise
+        # A log that cannot be read with the locks it needs would be left out, in silence.
+        for log in (_log(path, "-wal"), _log(path, "-journal")):
+            if log.exists() and log.stat().st_size:
+                raise LedgerError(f"{path}: {log.name} holds unfinished work", hint=_UNFINISHED)
+        return _checked(_open_uri(still), path)
+
+
+def sync_log(path: Path) -> None:
+    """Bring what was committed to the disk, as a power cut would find it.
+
+    In WAL, commits are not synced one by one. Only the log may be opened like this: closing
+    another descriptor of the database itself would drop SQLite's locks (sqlite.org/howtocorrupt.html §2.2).
+
+    Raises:
+        LedgerError: The disk fails.
+    """
+    try:
+        log = os.open(_log(path, "-wal"), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return  # the rollback journal: every commit was synced
+    except OSError as error:
+        raise LedgerError(f"{path}: {error.strerror}") from error
+    try:
+        os.fsync(log)
+    except OSError as error:
+        raise LedgerError(f"{path}: {error.strerror}", hint=_HINTS[sqlite3.SQLITE_IOERR]) from error
+    finally:
+        os.close(log)
+
+
+def missing(path: Path) -> LedgerError:
+    """Return the error that there is no ledger at ``path``."""
+    return LedgerError(f"{path}: there is no ledger yet", hint="`minibert-mirror pull` makes one")
+
+
+def is_local(path: Path) -> bool:
+    """Whether ``path``'s file system belongs to this machine alone; yes where nobody can say."""
+    try:
+        table = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return True
+    kind = file_system(path.resolve(), table)
+    return kind is None or kind in _LOCAL
+
+
+def file_system(path: Path, table: str) -> str | None:
+    """Return the type of the file system that holds ``path``; None when the table does not tell.
+
+    Args:
+        path: Absolute, without symbolic links.
+        table: Text of ``/proc/self/mountinfo``.
+
+    Source: proc_pid_mountinfo(5).
+    """
+    best, kind = -1, None
+    for line in table.splitlines():
+        left, _, right = line.partition(" - ")
+        fields = left.split(" ")
+        if len(fields) < 5 or not right:
+            continue
+        mount = Path(_unescape(fields[4]))
+        # Of two mounts on one place, the later hides the earlier.
+        if path.is_relative_to(mount) and len(mount.parts) >= best:
+            best, kind = len(mount.parts), right.split(" ")[0]
+    return kind
+
+
+def _unescape(text: str) -> str:
+    """Undo the octal escapes of blanks, tabs, newlines and backslashes in a mount point."""
+    for code, sign in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(code, sign)
+    return text
+
+
+def _create(path: Path) -> None:
+    """Make an empty file, so that the umask decides who may write: SQLite would always say 0644."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))
+    except OSError as error:
+        raise LedgerError(f"{path}: {error.strerror}", hint=_HINTS[sqlite3.SQLITE_READONLY]) from error
+
+
+def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
+    """Apply the steps that are missing, while nobody else can."""
+    if _version(connection, path) == VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    if _version(connection, path) < VERSION:  # nobody was faster
+        from mirror.ledger.migrations import migrate
+
+        migrate(connection)
+    connection.execute("COMMIT")
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise LedgerError(f"{path}: made by a newer minibert-mirror", hint="use that version, or a later one")
+    return int(version)
+
+
+def _log(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _open_uri(uri: str) -> sqlite3.Connection:
+    return sqlite3.connect(uri, uri=True, timeout=BUSY, isolation_level=None, check_same_thread=False)
+
+
+def _checked(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    """Return ``connection`` after its first read, which finds out whether it works."""
+    with contextlib.ExitStack() as undo:
+        undo.callback(connection.close)
+        if _version(connection, path) < VERSION:
+            raise LedgerError(f"{path}: an older or empty ledger", hint="`minibert-mirror pull` brings it up to date")
+        connection.execute("SELECT 1 FROM meta LIMIT 1").fetchone()
+        undo.pop_all()
+        return connection

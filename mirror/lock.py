@@ -1,0 +1,116 @@
+"""``catalog.lock.json``: what was pulled, as pins.
+
+``lock`` writes it, ``pull --locked`` takes nothing else. Each artifact stands there
+whole: its revision, and every file with size, sha256 and addresses, so that a locked
+pull asks no source what the artifact consists of.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from mirror.errors import CatalogError, StoreError
+from mirror.model import Authority, Claim, Digest, Listing, RemoteFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+SCHEMA = "minibert-mirror/lock/1"
+
+
+class Lock:
+    """The pins of a mirror, by artifact.
+
+    Attributes:
+        listings: Every locked artifact's files; each has a claim of its sha256.
+    """
+
+    def __init__(self, listings: Mapping[str, Listing]) -> None:
+        self.listings = dict(listings)
+        self._pins = {
+            (file.artifact, file.path, file.revision): file.claims
+            for listing in self.listings.values()
+            for file in listing.files
+        }
+
+    @classmethod
+    def read(cls, path: Path) -> Lock:
+        """Return the lock at ``path``; an empty one when there is no file.
+
+        Raises:
+            CatalogError: The file is not a lock.
+        """
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return cls({})
+        except (OSError, ValueError) as error:
+            raise CatalogError(f"{path}: {error}") from error
+        try:
+            if document["schema"] != SCHEMA:
+                raise CatalogError(f"{path}: schema {document['schema']!r} is not {SCHEMA!r}")
+            return cls({name: _listing(name, entry) for name, entry in document["artifacts"].items()})
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CatalogError(f"{path}: not a lock: {error!r}") from error
+
+    def claims(self, file: RemoteFile) -> tuple[Claim, ...]:
+        """Return the pins of one file: one, or none."""
+        return self._pins.get((file.artifact, file.path, file.revision), ())
+
+    def write(self, path: Path) -> None:
+        """Write the lock at ``path``, whole or not at all.
+
+        Raises:
+            StoreError: The file cannot be written.
+        """
+        document = {
+            "schema": SCHEMA,
+            "artifacts": {name: _entry(listing) for name, listing in sorted(self.listings.items())},
+        }
+        text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            fresh.write_text(text, encoding="utf-8")
+            fresh.replace(path)
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror}") from error
+
+
+def pinned(listing: Listing, held: Mapping[str, tuple[str, int]]) -> Listing:
+    """Return ``listing`` with the held files only, each pinned to the sha256 and size held."""
+    files = [
+        replace(file, size=held[file.path][1], claims=(_pin(held[file.path][0]),))
+        for file in listing.files
+        if file.path in held
+    ]
+    return replace(listing, files=tuple(files))
+
+
+def with_pins(files: Iterable[RemoteFile], lock: Lock) -> list[RemoteFile]:
+    """Return ``files`` with the lock's pins among their claims."""
+    return [replace(file, claims=(*file.claims, *lock.claims(file))) for file in files]
+
+
+def _pin(sha256: str) -> Claim:
+    return Claim(Digest("sha256", sha256), Authority.LOCK, "catalog.lock.json")
+
+
+def _listing(name: str, entry: Any) -> Listing:
+    files = [
+        RemoteFile(name, path, tuple(row["urls"]), row["size"], (_pin(row["sha256"]),), entry["revision"])
+        for path, row in entry["files"].items()
+    ]
+    return Listing(name, entry["revision"], tuple(files))
+
+
+def _entry(listing: Listing) -> dict[str, Any]:
+    return {
+        "revision": listing.revision,
+        "files": {
+            file.path: {"sha256": file.sha256, "size": file.size, "urls": list(file.urls)} for file in listing.files
+        },
+    }

@@ -1,0 +1,192 @@
+"""Files of this machine: ``file://`` addresses and plain folders."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+from urllib.parse import unquote, urlsplit
+
+from mirror.errors import AccessError, ChangedError, ConnectionDroppedError, NotFoundError, OversizeError, SourceError
+from mirror.model import Listing, RemoteFile, safe_path
+from mirror.sources.reply import Counter, Hop
+from mirror.wire import BodySpan, Validator, redact
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from mirror.model import Claim
+
+_FILE_HINT = "check the path and its permissions"
+
+
+class FileReply:
+    """One open local file; see ``Reply``."""
+
+    def __init__(self, file: io.FileIO, url: str, span: BodySpan, validator: Validator) -> None:
+        self.span = span
+        self.validator = validator
+        self.claims: tuple[Claim, ...] = ()
+        self.url = redact(url)
+        self.hops: tuple[Hop, ...] = (Hop(self.url, 0, (("content-length", str(span.size)),)),)
+        self.content_type: str | None = None
+        self.encoding: str | None = None
+        self._file = file
+        self._left = (span.stop or 0) - span.start
+        self._aborted = False
+        self._counter = Counter(span, self.url)
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Read some bytes into ``buffer``; return how many, 0 at the end of the span.
+
+        Raises:
+            ConnectionDroppedError: The file cannot be read on, was cut meanwhile, or the reply was aborted.
+        """
+        if not self._left or not buffer:
+            return 0
+        if self._aborted:
+            raise ConnectionDroppedError(f"{self.url}: stopped")
+        try:
+            count = self._file.readinto(buffer[: self._left]) or 0
+        except OSError as error:
+            raise ConnectionDroppedError(f"{self.url}: {error.strerror}", hint=_FILE_HINT) from error
+        self._left -= count
+        return self._counter.take(count)
+
+    def abort(self) -> None:
+        """Let the next ``readinto`` fail."""
+        self._aborted = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+class FileOpener:
+    """Opens ``file://`` addresses with the same meaning of ranges and validators as HTTP."""
+
+    def open(
+        self,
+        url: str,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        validator: Validator | None = None,
+        size: int | None = None,
+    ) -> FileReply:
+        """Open the bytes ``[start, stop)`` of a local file; the whole of it when it is another version.
+
+        Raises:
+            NotFoundError, AccessError: It is not there, or not for us.
+            ChangedError, OversizeError: It is not as long as promised.
+            SourceError: It is not a plain file.
+        """
+        file, facts = _opened(file_path(url), redact(url))
+        # Inode, size and time to the nanosecond: what rsync and git take for the same version.
+        mine = Validator(f'"{facts.st_ino:x}-{facts.st_size:x}-{facts.st_mtime_ns:x}"')
+        if validator is not None and validator.contradicts(mine):
+            start, stop = 0, None
+        try:
+            span = _span(facts.st_size, redact(url), (start, stop), size)
+            file.seek(span.start)
+        except BaseException:
+            file.close()
+            raise
+        return FileReply(file, url, span, mine)
+
+
+def _span(found: int, where: str, asked: tuple[int, int | None], size: int | None) -> BodySpan:
+    if size is not None and found > size:
+        raise OversizeError(f"{where}: has {found} B, promised are {size} B")
+    if size is not None and found < size:
+        raise ChangedError(f"{where}: has {found} B, promised are {size} B")
+    start, stop = asked
+    if start > found:
+        raise ChangedError(f"{where}: has {found} B, asked for were bytes from {start}")
+    return BodySpan(start, found if stop is None else min(stop, found), found)
+
+
+def _opened(path: Path, where: str) -> tuple[io.FileIO, os.stat_result]:
+    try:
+        # Without O_NONBLOCK, opening a named pipe waits for a writer, for ever.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{where}: no such file", hint=_FILE_HINT) from error
+    except (PermissionError, NotADirectoryError) as error:
+        raise AccessError(f"{where}: {error.strerror}", hint=_FILE_HINT) from error
+    except OSError as error:
+        raise SourceError(f"{where}: {error.strerror}", hint=_FILE_HINT) from error
+    file = io.FileIO(handle)
+    facts = os.fstat(handle)
+    if not stat.S_ISREG(facts.st_mode):
+        file.close()
+        raise SourceError(f"{where}: not a plain file")
+    return file, facts
+
+
+def file_path(url: str) -> Path:
+    """Return the path that a ``file://`` address names, or a plain path as it is.
+
+    Raises:
+        SourceError: The address names another host, or no absolute path.
+
+    Source: RFC 8089 §2.
+    """
+    if not url.lower().startswith("file:"):
+        return Path(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise SourceError("a file address that makes no sense") from error
+    path = unquote(parts.path)
+    if parts.netloc.lower() not in {"", "localhost"} or not path.startswith("/") or "\0" in path:
+        raise SourceError(f"{redact(url)}: not a file of this machine")
+    return Path(path)
+
+
+def list_folder(artifact: str, folder: Path, claims: dict[str, tuple[Claim, ...]] | None = None) -> Listing:
+    """Return the plain files under ``folder``, by path.
+
+    Args:
+        artifact: Name of the artifact.
+        folder: Where the files are.
+        claims: What is promised beforehand, by path.
+
+    Raises:
+        NotFoundError: There is no such folder.
+        AccessError: A part of it cannot be read.
+        SourceError: A symbolic link leaves the folder, or a name cannot be held.
+    """
+    root = folder.resolve()
+    if not root.is_dir():
+        raise NotFoundError(f"{folder}: no such folder", hint=_FILE_HINT)
+    files: list[RemoteFile] = []
+    try:
+        for path in sorted(root.rglob("*")):
+            _stays_inside(path, root)
+            if path.is_file():
+                files.append(_file(artifact, path, root, claims or {}))
+    except PermissionError as error:
+        raise AccessError(f"{folder}: {error.strerror}", hint=_FILE_HINT) from error
+    except OSError as error:
+        raise SourceError(f"{folder}: {error.strerror}", hint=_FILE_HINT) from error
+    return Listing(artifact, None, tuple(sorted(files, key=lambda file: file.path)))
+
+
+def _stays_inside(path: Path, root: Path) -> None:
+    # A link out of the folder would let whoever filled it have any file of the reader's copied.
+    if path.is_symlink() and not path.resolve().is_relative_to(root):
+        raise SourceError(f"{path}: a symbolic link that leaves the folder", hint="copy the folder with `cp -rL`")
+
+
+def _file(artifact: str, path: Path, root: Path, claims: dict[str, tuple[Claim, ...]]) -> RemoteFile:
+    name = path.relative_to(root).as_posix()
+    if not safe_path(name):
+        raise SourceError(f"{name!r}: a name that not every file system can hold")
+    return RemoteFile(artifact, name, (path.as_uri(),), path.stat().st_size, claims.get(name, ()))

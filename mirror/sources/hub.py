@@ -1,0 +1,195 @@
+"""Hugging Face hubs: one question pins a ref to a commit and lists the files of it.
+
+``huggingface_hub`` asks and reads the answer; its requests go through our own client,
+so that proxies, CAs, timeouts and Ctrl-C work as everywhere. Files are fetched from
+``resolve`` addresses, never through Xet.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+import httpx2
+from huggingface_hub import HfApi, set_client_factory
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils._http import default_client_factory
+
+from mirror.errors import CatalogError, ChangedError, RedirectError, SourceError
+from mirror.model import Authority, Claim, Digest, Listing, RemoteFile, safe_path
+from mirror.sources.client import USER_AGENT
+from mirror.sources.narrow import narrow
+from mirror.sources.translate import translate
+from mirror.wire import is_secure, redact, resolve_url, status_error
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from mirror.sources.access import HubAccess
+    from mirror.sources.published import Promised
+
+#: Above so many files the repository's own list may be cut short, and the tree is asked (huggingface_hub's figure).
+_LONG_LIST = 50_000
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class _Lfs(Protocol):
+    sha256: str
+    size: int
+
+
+def list_hub(artifact: Promised, *, hub: HubAccess, client: httpx2.Client, formats: Collection[str] = ()) -> Listing:
+    """Return every file of a repository at one full commit, with sizes and digests.
+
+    Args:
+        artifact: Its ``repo``, and its ``revision`` or else ``main``; its files' pins are merged when they are of
+            the commit that is listed. A pinned path that the hub does not list stays: fetching it will say so.
+        hub: Which hub is asked, and as whom.
+        client: What sends the requests.
+        formats: Keep only weights of these formats; empty keeps everything.
+
+    Raises:
+        CatalogError: The artifact names no repository.
+        NotFoundError: No such repository or revision, or it is private.
+        AccessError: It is gated, or the token is refused.
+        ChangedError: The hub answers for another commit than the one that was pinned.
+        SourceError: The hub is not reached, or answers with something else.
+    """
+    if artifact.repo is None:
+        raise CatalogError(f"{artifact.name}: the catalog names no repository")
+    asked = artifact.revision or "main"
+    with _HUB_CLIENT.through(client, hub), _our_errors(f"{hub.endpoint}/{artifact.repo}"):
+        commit, entries = _ask(artifact.repo, asked, hub)
+    if _COMMIT.fullmatch(asked) and commit != asked:
+        raise ChangedError(f"{artifact.repo}: asked for {asked}, the hub answers for {commit}")
+    pins = {file.path: file for file in artifact.files} if artifact.revision in (None, commit) else {}
+    where, secure = f"{urlsplit(hub.endpoint).hostname} API at {commit}", is_secure(hub.endpoint)
+    files = [
+        RemoteFile(
+            artifact.name,
+            path,
+            (resolve_url(hub.endpoint, artifact.repo, commit, path),),
+            entry.size if entry is not None else pins[path].promised_size,
+            (
+                *(pins[path].claims() if path in pins else ()),
+                *(Claim(digest, Authority.PUBLISHER, where, secure) for digest in (entry.digests if entry else ())),
+            ),
+            commit,
+        )
+        for path in sorted({*entries, *pins})
+        for entry in (entries.get(path),)
+    ]
+    return Listing(artifact.name, commit, narrow(files, formats))
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    size: int | None
+    digests: tuple[Digest, ...]
+
+
+def _ask(repo: str, revision: str, hub: HubAccess) -> tuple[str, dict[str, _Entry]]:
+    api = HfApi(endpoint=hub.endpoint, token=hub.token_for(hub.endpoint) or False, user_agent=USER_AGENT)
+    info = api.model_info(repo, revision=revision, files_metadata=True)
+    commit = info.sha or ""
+    if not _COMMIT.fullmatch(commit):
+        raise ValueError("no full commit in the answer")
+    siblings = info.siblings or []
+    if len(siblings) < _LONG_LIST and all(file.size is not None and file.blob_id for file in siblings):
+        return commit, {file.rfilename: _entry(file.rfilename, file.size, file.blob_id, file.lfs) for file in siblings}
+    tree = api.list_repo_tree(repo, recursive=True, revision=commit)
+    return commit, {
+        file.path: _entry(file.path, file.size, file.blob_id, file.lfs) for file in tree if isinstance(file, RepoFile)
+    }
+
+
+def _entry(path: str, size: int | None, blob_id: str | None, lfs: _Lfs | None) -> _Entry:
+    if not safe_path(path):
+        raise ValueError(f"a path that cannot be held: {path!r}")
+    if lfs is not None:
+        return _Entry(lfs.size, (Digest("sha256", lfs.sha256),))
+    return _Entry(size, (Digest("git-sha1", blob_id),) if blob_id else ())
+
+
+@contextmanager
+def _our_errors(url: str) -> Iterator[None]:
+    """Turn huggingface_hub's errors into ours; those of the connection are ours already."""
+    try:
+        yield
+    except HfHubHTTPError as error:
+        reply = error.response
+        raise status_error(reply.status_code, reply.headers, url) from error
+    except HFValidationError as error:
+        raise SourceError(f"{redact(url)}: not the name of a repository") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SourceError(
+            f"{redact(url)}: the answer is not a hub's: {error!r}"[:300],
+            hint="check HF_ENDPOINT, and whether a login page stands in between",
+        ) from error
+
+
+class _ThroughOurs(httpx2.BaseTransport):
+    """Sends the requests of huggingface_hub through our client.
+
+    Only questions about models leave: huggingface_hub would also ask for a list of programs
+    that may have started it. Neither a token nor the trust in an answer leaves the endpoint.
+    """
+
+    def __init__(self, client: httpx2.Client, hub: HubAccess) -> None:
+        self._client = client
+        self._hub = hub
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        url = str(request.url)
+        if "/api/models/" not in request.url.path:
+            return httpx2.Response(404, request=request)
+        if is_secure(self._hub.endpoint) and not is_secure(url):
+            raise RedirectError(f"{redact(self._hub.endpoint)}: leads from https to {redact(url)}")
+        if self._hub.token_for(url) is None:
+            request.headers.pop("authorization", None)
+        request.extensions["timeout"] = self._client.timeout.as_dict()
+        try:
+            reply = self._client.send(request, stream=True, follow_redirects=False)
+            # Read here, so that an error of the body is ours as well: huggingface_hub would try again, asleep.
+            reply.read()
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise translate(error, url) from error
+        return reply
+
+    def close(self) -> None:
+        """Leave our client open: it is not huggingface_hub's."""
+
+
+class _HubClient:
+    """huggingface_hub's one client for the whole process, lent to us.
+
+    Threads that list at the same time share the first one's client. After the last of
+    them huggingface_hub makes its default client again.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+
+    @contextmanager
+    def through(self, client: httpx2.Client, hub: HubAccess) -> Iterator[None]:
+        with self._lock:
+            if not self._users:
+                transport = _ThroughOurs(client, hub)
+                set_client_factory(lambda: httpx2.Client(transport=transport, follow_redirects=True, trust_env=False))
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    set_client_factory(default_client_factory)
+
+
+_HUB_CLIENT = _HubClient()

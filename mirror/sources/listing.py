@@ -1,0 +1,67 @@
+"""From an artifact of the catalog to its files, whatever kind of source it has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mirror.errors import CatalogError, NotFoundError, WaitingError
+from mirror.model import Listing
+from mirror.sources.baidu_pan import hand_off
+from mirror.sources.folder import file_path, list_folder
+from mirror.sources.narrow import narrow
+from mirror.sources.opener import Openers
+from mirror.sources.peer import list_peer, peer_base
+from mirror.sources.published import Promised, list_published
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    import httpx2
+
+    from mirror.sources.access import HubAccess
+
+
+def list_artifact(
+    artifact: Promised, *, hub: HubAccess, client: httpx2.Client, formats: Collection[str] = ()
+) -> Listing:
+    """Return the files of ``artifact``, asking its source where the catalog cannot know.
+
+    Args:
+        artifact: What to list.
+        hub: Which hub is asked, and as whom.
+        client: What sends the requests.
+        formats: Keep only weights of these formats; empty keeps everything.
+
+    Raises:
+        WaitingError: Only a person can fetch it; the text says how.
+        CatalogError: The catalog does not say where it is.
+        SourceError: Its source cannot be asked, or refuses; ``NotFoundError``, ``AccessError`` … say how.
+        ImpostorError: A peer answers with a web page.
+    """
+    if artifact.kind == "hub":
+        from mirror.sources.hub import list_hub
+
+        return list_hub(artifact, hub=hub, client=client, formats=formats)
+    if artifact.kind == "http":
+        return list_published(artifact, formats=formats)
+    if artifact.kind == "baidu-pan":
+        raise WaitingError(f"{artifact.name}: {'; '.join(hand_off(artifact).steps)}")
+    if artifact.url is None:
+        raise CatalogError(f"{artifact.name}: the catalog does not say where it is")
+    if artifact.kind == "folder":
+        claims = {file.path: file.claims() for file in artifact.files}
+        found = list_folder(artifact.name, file_path(artifact.url), claims)
+        return Listing(found.artifact, None, narrow(found.files, formats))
+    if artifact.kind == "peer":
+        return _at_a_peer(artifact, artifact.url, hub, client, formats)
+    raise CatalogError(f"{artifact.name}: unknown kind of source {artifact.kind!r}")
+
+
+def _at_a_peer(
+    artifact: Promised, url: str, hub: HubAccess, client: httpx2.Client, formats: Collection[str]
+) -> Listing:
+    base = peer_base(url)
+    for found in list_peer(base, Openers(lambda: client, hub=hub)):
+        if found.artifact == artifact.name:
+            return Listing(found.artifact, found.revision, narrow(found.files, formats))
+    raise NotFoundError(f"{artifact.name}: this peer does not hold it")

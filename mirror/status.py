@@ -1,0 +1,51 @@
+"""What is held of one artifact, counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mirror.ledger import FileState
+
+
+@dataclass(slots=True)
+class ArtifactStatus:
+    """What is held of one artifact.
+
+    Attributes:
+        artifact: Its name.
+        revision: Commit that is held, where there are revisions.
+        files: Files that it consists of; 0 when it was never listed.
+        held: How many of them are held.
+        failed: How many failed at the last try, or are disputed.
+        size: Bytes held.
+        levels: Held files by evidence level.
+        waits: Whether a person must fetch it.
+        url: The address for that person; None when none was ever published.
+        code: The extraction code for that person.
+    """
+
+    artifact: str
+    revision: str | None = None
+    files: int = 0
+    held: int = 0
+    failed: int = 0
+    size: int = 0
+    levels: dict[str, int] = field(default_factory=dict)
+    waits: bool = False
+    url: str | None = None
+    code: str | None = None
+
+    def add(self, file: FileState) -> None:
+        """Count one file."""
+        self.files += 1
+        self.failed += file.state in {"failed", "disputed"}
+        if file.state == "held":
+            self.held += 1
+            self.size += file.size or 0
+            self.levels[file.level or "?"] = self.levels.get(file.level or "?", 0) + 1
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {name: getattr(self, name) for name in self.__slots__}

@@ -1,0 +1,168 @@
+"""The store: blobs, partials, claims and quarantine, on one file system.
+
+A store may be shared by processes, users and hosts. There are no locks: a name
+appears by a rename or not at all. Opening a store makes nothing, and one that can
+only be read serves all the same.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mirror.store import adoption, blobs, quarantine, states, sweep, usage
+from mirror.store.layout import Layout, partial_key
+from mirror.store.partials import Partial
+from mirror.store.quarantine import Case
+from mirror.store.spans import Span
+from mirror.store.states import PartialState
+from mirror.store.sweep import GcItem, GcPlan
+from mirror.store.usage import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Set as AbstractSet
+
+    from mirror.model import Blob
+
+#: Bytes up to which a blob is published from memory, in a batch, and has no partial.
+SMALL = 1 << 20
+
+__all__ = [
+    "SMALL",
+    "Case",
+    "GcItem",
+    "GcPlan",
+    "Partial",
+    "PartialState",
+    "Span",
+    "Store",
+    "Usage",
+    "partial_key",
+]
+
+
+class Store:
+    """The ``cache/`` directory, but for the ledger.
+
+    Args:
+        root: The directory; made by the first write.
+        clock: Seconds that only grow; times the heartbeat of partials.
+    """
+
+    def __init__(self, root: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.root = root
+        self._layout = Layout(root)
+        self._clock = clock
+
+    def find(self, sha256: str) -> Blob | None:
+        """Return the blob of that name, without reading it; None when it is not here.
+
+        Raises:
+            StoreError: The store cannot be read.
+            ValueError: ``sha256`` is not 64 lower-case hexadecimal digits.
+        """
+        return blobs.find(self._layout, sha256)
+
+    def blob_path(self, sha256: str) -> Path:
+        """Return where the blob of that name is, or would be; ValueError when it is no sha256."""
+        return Path(self._layout.blob(sha256))
+
+    def publish(self, batch: Iterable[tuple[str, bytes]]) -> list[Blob]:
+        """Give small blobs, already judged, their names; all are durable at the return.
+
+        Raises:
+            DiskFullError: There is no room; what is visible by then is whole.
+            ReadOnlyStoreError: The store cannot be written.
+            StoreError: Anything else that the system says.
+            ValueError: A name is not a sha256.
+        """
+        return blobs.publish(self._layout, batch)
+
+    def partial(self, key: str) -> Partial:
+        """Claim the partial of that key: a new one, or what a dead owner left.
+
+        Raises:
+            BusyError: A live process, or another thread, has it.
+            DiskFullError: There is no room.
+            ReadOnlyStoreError: The store, or what was left, cannot be written.
+            StoreError: Anything else that the system says.
+            ValueError: ``key`` is not made of hexadecimal digits; see ``partial_key``.
+        """
+        return Partial(self._layout, adoption.take(self._layout, key), clock=self._clock)
+
+    def committed(self, key: str) -> str | None:
+        """Return the sha256 under which a partial's bytes are published though its claim is still there.
+
+        A process that died between the rename and the ledger's row leaves such a
+        claim; with the row written, ``partial(key).forget()`` ends it.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        sha256 = states.committed_in(self._layout.claim(key))
+        return sha256 if sha256 is not None and self.find(sha256) is not None else None
+
+    def quarantine(self, data: bytes | Path, evidence: dict[str, Any]) -> Path:
+        """Keep disputed bytes as evidence, never to be offered; return their directory.
+
+        A file of the store itself, such as a damaged blob, is moved; any other is copied.
+
+        Raises:
+            DiskFullError: There is no room.
+            ReadOnlyStoreError: The store cannot be written.
+            StoreError: Anything else that the system says.
+        """
+        return quarantine.seal(self._layout, data, evidence)
+
+    def iter_blobs(self) -> Iterator[Blob]:
+        """Yield every blob in the order of the names, in flat memory; StoreError when it cannot be read."""
+        return blobs.iterate(self._layout)
+
+    def iter_partials(self) -> Iterator[PartialState]:
+        """Yield what stands under ``partial/``, claiming nothing; StoreError when it cannot be read."""
+        return states.iterate(self._layout)
+
+    def iter_quarantine(self) -> Iterator[Case]:
+        """Yield what is in quarantine, oldest first; StoreError when it cannot be read."""
+        return quarantine.iterate(self._layout)
+
+    def plan_gc(
+        self,
+        needed: AbstractSet[str],
+        *,
+        quarantine: bool = False,
+        partial_older_than: float | None = None,
+        grace: float = sweep.GRACE,
+    ) -> GcPlan:
+        """Say what may be deleted; see ``sweep.plan_gc``. StoreError when the store cannot be read."""
+        return sweep.plan_gc(
+            self._layout, needed, quarantine=quarantine, partial_older_than=partial_older_than, grace=grace
+        )
+
+    def run_gc(self, plan: GcPlan, *, is_needed: Callable[[str], bool] | None = None) -> tuple[GcItem, ...]:
+        """Delete what the plan says and is still as it was; return what went.
+
+        Raises:
+            ReadOnlyStoreError: The store cannot be written.
+            StoreError: Anything else that the system says.
+        """
+        return sweep.run_gc(self._layout, plan, is_needed=is_needed)
+
+    def du(self) -> Usage:
+        """Measure the store; StoreError when it cannot be read."""
+        return usage.du(self._layout)
+
+    def free_bytes(self) -> int:
+        """Return how many bytes still fit; a quota may allow less. StoreError when nobody knows."""
+        return usage.free_bytes(self._layout)
+
+    def check_room(self, needed: int) -> None:
+        """Refuse, before the first byte, what would not fit.
+
+        Raises:
+            DiskFullError: ``needed`` bytes would not fit.
+            StoreError: Nobody knows.
+        """
+        usage.check_room(self._layout, needed)

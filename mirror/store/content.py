@@ -1,0 +1,181 @@
+"""The bytes of a partial and the spans that say which of them are there.
+
+Bytes are written before they are noted. Knows nothing of claims: whoever has a
+``Content`` may write it. Several threads may write different spans at the same time.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import threading
+from typing import TYPE_CHECKING
+
+from mirror.store import disk, spans
+from mirror.store.layout import DATA, SPANS
+from mirror.store.spans import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from typing_extensions import Buffer
+
+#: Bytes after which the system is asked to begin writing them to the disk, so that
+#: little is left for the fsync at the end.
+WRITEBACK = 8 << 20
+
+
+class Content:
+    """The open files of a partial.
+
+    Args:
+        directory: Descriptor of the partial's directory.
+        path: Of the data file, for errors.
+
+    Attributes:
+        data: Descriptor of the data file.
+
+    Raises:
+        OSError: The files cannot be opened for writing.
+    """
+
+    def __init__(self, directory: int, path: Path) -> None:
+        self._directory = directory
+        self._path = path
+        self._lock = threading.Lock()
+        self.data = _open_data(directory)
+        try:
+            self._sidecar = os.open(SPANS, os.O_RDWR | os.O_CREAT, 0o666, dir_fd=directory)
+        except OSError:
+            os.close(self.data)
+            raise
+        self._spans = spans.decode(disk.read_file(directory, SPANS) or b"", held=self.size)
+        self._started = [span.next for span in self._spans]
+
+    @property
+    def size(self) -> int:
+        """Length of the data file, noted or not."""
+        return os.fstat(self.data).st_size
+
+    @property
+    def spans(self) -> list[Span]:
+        """The spans as they are now."""
+        with self._lock:
+            return list(self._spans)
+
+    def restart(self, fresh: Sequence[Span]) -> None:
+        """Forget all bytes and begin with other spans.
+
+        Raises:
+            DiskFullError: There is no room.
+            StoreError: Anything else that the system says.
+        """
+        with self._lock, disk.our_errors(self._path):
+            # The spans go first: what dies after that says that nothing is there.
+            disk.replace_file(self._directory, SPANS, spans.encode(fresh))
+            sidecar = os.open(SPANS, os.O_RDWR, dir_fd=self._directory)
+            os.close(self._sidecar)
+            self._sidecar = sidecar
+            self._spans = list(fresh)
+            self._started = [span.start for span in fresh]
+            os.ftruncate(self.data, 0)
+
+    def split(self, index: int, at: int) -> int:
+        """Cut a span in two and return the index of the new one; see ``Partial.split``."""
+        with self._lock, disk.our_errors(self._path):
+            old = self._spans[index]
+            if at < old.next or (old.stop is not None and at >= old.stop):
+                raise ValueError(f"cannot cut {old} at {at}")
+            new = Span(at, old.stop)
+            # In this order both claim the same bytes for a moment, and none is left out.
+            os.pwrite(self._sidecar, spans.encode([new]), spans.record_at(len(self._spans)))
+            os.pwrite(self._sidecar, *spans.stop_field(index, at))
+            self._spans[index] = Span(old.start, at, old.done)
+            self._spans.append(new)
+            self._started.append(at)
+            return len(self._spans) - 1
+
+    def write(self, index: int, offset: int, data: Buffer) -> int:
+        """Write and note bytes of a span; return how many it took. See ``Partial.write``."""
+        span = self._spans[index]
+        if not span.start <= offset <= span.next:
+            raise ValueError(f"offset {offset} leaves a gap in {span}")
+        rest = memoryview(data).cast("B")
+        if span.stop is not None:
+            rest = rest[: span.stop - offset]
+        end = offset
+        try:
+            while rest:
+                taken = os.pwrite(self.data, rest, end)
+                end, rest = end + taken, rest[taken:]
+        except OSError as error:
+            raise disk.translated(error, self._path) from error
+        finally:
+            end = self._note(index, end)
+        return end - offset
+
+    def sync(self) -> None:
+        """Wait until the bytes are on the disk; forget them when they did not get there.
+
+        A second fsync would say that all is well, though the system has dropped the bytes.
+
+        Raises:
+            DiskFullError: The disk filled up while they were on their way.
+            StoreError: Anything else that the system says.
+        """
+        try:
+            os.fsync(self.data)
+        except OSError as error:
+            with self._lock, disk.our_errors(self._path):
+                # In place, because a full disk has no room for a new file.
+                for index, span in enumerate(self._spans):
+                    os.pwrite(self._sidecar, *spans.done_field(index, 0))
+                    self._spans[index] = Span(span.start, span.stop)
+                os.ftruncate(self.data, 0)
+            raise disk.translated(error, self._path) from error
+
+    def close(self) -> None:
+        """Close the files; once more does nothing."""
+        for fd in sorted({self.data, self._sidecar} - {-1}):
+            os.close(fd)
+        self.data = self._sidecar = -1
+
+    def _note(self, index: int, end: int) -> int:
+        """Note that a span's bytes are there up to ``end``, or to its stop: a split may have moved that."""
+        with self._lock, disk.our_errors(self._path):
+            span = self._spans[index]
+            end = end if span.stop is None else min(end, span.stop)
+            if end <= span.next:
+                return end
+            os.pwrite(self._sidecar, *spans.done_field(index, end - span.start))
+            self._spans[index] = Span(span.start, span.stop, end - span.start)
+            begin = self._started[index]
+            if end - begin < WRITEBACK:
+                return end
+            self._started[index] = end
+        disk.start_writeback(self.data, begin, end)
+        return end
+
+
+def _open_data(directory: int) -> int:
+    """Open the data file for writing, as a file whose rights we may take away later.
+
+    A crash may have left it read-only, waiting for its name, and it may be another
+    user's: then ours is a copy, since only its owner may change a file's mode.
+    """
+    flags = os.O_RDWR | os.O_CREAT
+    try:
+        old = os.open(DATA, os.O_RDONLY, dir_fd=directory)
+    except FileNotFoundError:
+        return os.open(DATA, flags, 0o666, dir_fd=directory)
+    with open(old, "rb") as file:  # noqa: PTH123 -- pathlib opens no descriptors
+        try:
+            os.fchmod(old, stat.S_IMODE(os.fstat(old).st_mode) | stat.S_IWUSR)
+        except PermissionError:
+            fresh = os.open(f"{DATA}.new", flags | os.O_TRUNC, 0o666, dir_fd=directory)
+            with open(fresh, "wb") as copy:  # noqa: PTH123
+                shutil.copyfileobj(file, copy, 1 << 20)
+            os.replace(f"{DATA}.new", DATA, src_dir_fd=directory, dst_dir_fd=directory)
+    return os.open(DATA, flags, 0o666, dir_fd=directory)

@@ -1,0 +1,190 @@
+"""What may be deleted, said first and done later.
+
+A plan changes nothing. Carrying it out asks again, right before each deletion,
+whether the blob is needed and the partial's owner still gone. A blob that a claim
+has just published, and whose row the ledger may still lack, counts as needed.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from mirror.store import adoption, blobs, claims, disk, quarantine, states
+from mirror.store.layout import ADOPT, DATA, LIFTED, NEW, OWNER, Layout, is_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from collections.abc import Set as AbstractSet
+    from pathlib import Path
+
+#: Seconds for which a new blob is kept without a row: its process may just be writing it.
+GRACE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class GcItem:
+    """One thing that may be deleted.
+
+    Attributes:
+        kind: What it is; an ``orphan`` is what a process left that died in the middle of a step.
+        path: A blob's file, or the directory of anything else.
+        size: Bytes in it.
+        why: The reason, for people.
+    """
+
+    kind: Literal["blob", "partial", "orphan", "quarantine"]
+    path: Path
+    size: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class GcPlan:
+    """What ``run_gc`` will delete.
+
+    Attributes:
+        items: In the order in which they go.
+        needed: The blobs that must stay.
+    """
+
+    items: tuple[GcItem, ...]
+    needed: AbstractSet[str] = field(repr=False)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all items."""
+        return sum(item.size for item in self.items)
+
+
+def plan_gc(
+    layout: Layout,
+    needed: AbstractSet[str],
+    *,
+    quarantine: bool = False,
+    partial_older_than: float | None = None,
+    grace: float = GRACE,
+) -> GcPlan:
+    """Say what may go; delete nothing.
+
+    Args:
+        layout: Of the store.
+        needed: sha256 of every blob that must stay.
+        quarantine: Whether disputed bytes may go as well.
+        partial_older_than: Seconds since the last byte after which an abandoned partial may go; None keeps all.
+        grace: Seconds since its last byte during which a blob stays even when nobody needs it.
+
+    Raises:
+        StoreError: The store cannot be read.
+    """
+    now = claims.clock(layout) or time.time()
+    claimed = [*_claimed(layout, needed, now, partial_older_than)]
+    keep = set(needed) | _pending(layout, {item.path for item in claimed})
+    unneeded = (
+        GcItem("blob", blob.path, blob.size, "nothing in the catalog or the ledger needs it")
+        for blob in blobs.iterate(layout)
+        if blob.sha256 not in keep and _age(blob.path, now) >= grace
+    )
+    return GcPlan((*claimed, *_orphans(layout), *unneeded, *(_cases(layout) if quarantine else ())), needed)
+
+
+def run_gc(layout: Layout, plan: GcPlan, *, is_needed: Callable[[str], bool] | None = None) -> tuple[GcItem, ...]:
+    """Delete what the plan says and what is still as it was; return what went.
+
+    Args:
+        layout: Of the store.
+        plan: Of ``plan_gc``.
+        is_needed: Asked with a blob's sha256 right before it goes; by default the plan's own set answers.
+
+    Raises:
+        ReadOnlyStoreError: The store cannot be written.
+        StoreError: Anything else that the system says.
+    """
+    needed = is_needed or plan.needed.__contains__
+    gone = [item for item in plan.items if item.kind != "blob" and _remove_directory(layout, item)]
+    pending = _pending(layout, set())
+    for item in plan.items:
+        if item.kind == "blob" and item.path.name not in pending and not needed(item.path.name):
+            with disk.our_errors(item.path):
+                item.path.unlink(missing_ok=True)
+            gone.append(item)
+    return tuple(gone)
+
+
+def _claimed(layout: Layout, needed: AbstractSet[str], now: float, older_than: float | None) -> Iterator[GcItem]:
+    """Yield the partials that nobody works on and nobody will miss."""
+    for state in states.iterate(layout):
+        if not adoption.is_free(layout, state.path, state.owner):
+            continue
+        age = min(_age(state.path / DATA, now), _age(state.path / OWNER, now))
+        if state.committed in needed:
+            yield GcItem("orphan", state.path, _size(state.path), "its bytes are published and recorded")
+        elif older_than is not None and age >= older_than:
+            why = f"nobody has worked on it for {age / 86400:.1f} days"
+            yield GcItem("partial", state.path, _size(state.path), why)
+
+
+def _orphans(layout: Layout) -> Iterator[GcItem]:
+    """Yield what processes left that died in the middle of a step."""
+    for path in _entries(layout.partial):
+        if path.name.startswith((NEW, ADOPT)) and _abandoned(layout, path):
+            yield GcItem("orphan", path, _size(path), "its process died in the middle of a step")
+
+
+def _cases(layout: Layout) -> Iterator[GcItem]:
+    for case in quarantine.iterate(layout):
+        yield GcItem("quarantine", case.path, _size(case.path), "disputed bytes, kept as evidence")
+
+
+def _abandoned(layout: Layout, room: Path) -> bool:
+    """Whether neither the room's owner lives nor that of a claim that it lifted."""
+    if not adoption.is_free(layout, room, claims.read_owner(room)):
+        return False
+    lifted = room / LIFTED
+    return not lifted.is_dir() or adoption.is_free(layout, lifted, claims.read_owner(lifted))
+
+
+def _remove_directory(layout: Layout, item: GcItem) -> bool:
+    """Delete an item that is a directory; whether it was still nobody's."""
+    if is_key(item.path.name):
+        owner = claims.read_owner(item.path)
+        free = adoption.is_free(layout, item.path, owner)
+        return free and adoption.discard(layout, item.path.name, owner)
+    if item.kind == "orphan" and not _abandoned(layout, item.path):
+        return False
+    with disk.our_errors(item.path), claims.workroom(layout) as room:
+        try:
+            item.path.rename(room / "old")
+        except FileNotFoundError:
+            return False
+    return True
+
+
+def _pending(layout: Layout, without: AbstractSet[Path]) -> set[str]:
+    """Return the blobs that a claim has published, or is about to publish."""
+    found = set()
+    for path in _entries(layout.partial):
+        place = path / LIFTED if path.name.startswith(ADOPT) else path
+        if place not in without and (sha256 := states.committed_in(place)):
+            found.add(sha256)
+    return found
+
+
+def _entries(path: Path) -> list[Path]:
+    with disk.our_errors(path, reading=True):
+        return [path / name for name in disk.names(path)]
+
+
+def _age(path: Path, now: float) -> float:
+    """Return the seconds since a file's last byte, by the file system's clock; endless when there is none."""
+    with disk.our_errors(path, reading=True):
+        try:
+            return now - path.stat().st_mtime
+        except FileNotFoundError:
+            return float("inf")
+
+
+def _size(path: Path) -> int:
+    with disk.our_errors(path, reading=True):
+        return sum(each.lstat().st_size for each in path.rglob("*") if each.is_file())

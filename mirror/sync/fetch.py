@@ -1,0 +1,174 @@
+"""Carry out a plan: many transfers at once, every outcome recorded.
+
+A worker takes one task, transfers it, and gives the receipt to the recorder. Files
+that promise the very same bytes are fetched once and judged each by its own claims.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from mirror.errors import BusyError, IntegrityError, MirrorError, StoreError
+from mirror.plan import Adoption, Plan, Task
+from mirror.sync import rows
+from mirror.sync.adopt import Held, adopt
+from mirror.sync.outcome import Outcome, Planned, Problem, Request
+from mirror.sync.pool import Pool
+from mirror.sync.recorder import Entry, Recorder
+from mirror.transfer import HostLimits, Policy, RateLimit, TransferStopped, transfer
+from mirror.transfer.events import Done, Failed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mirror.model import Level, RemoteFile
+    from mirror.sync.parts import Parts
+    from mirror.transfer.events import Progress
+    from mirror.transfer.receipt import Stop
+
+#: Seconds between two looks at a file that another process is fetching.
+_BUSY_PAUSE = 0.3
+
+
+def fetch(
+    parts: Parts,
+    request: Request,
+    plan: Plan,
+    outcome: Outcome,
+    *,
+    watch: Callable[[Progress | Planned], None],
+    stop: Stop,
+) -> None:
+    """Fetch and adopt everything of ``plan``; what happens is added to ``outcome`` and to the ledger.
+
+    Raises:
+        StoreError: The store cannot be written; everything has come to a halt.
+        LedgerError: Likewise, the ledger.
+    """
+    recorder = Recorder(parts.store, parts.ledger, stop=stop)
+    try:
+        for event in outcome.events:
+            recorder.put(Entry(event))
+        work = _Work(parts, request, recorder, outcome, watch, stop)
+        tasks: list[Task | Adoption] = [*plan.adopt, *plan.fetch]
+        Pool(work.do, jobs=request.jobs, stop=stop).run(tasks)
+    finally:
+        recorder.put(Entry(rows.pulled(outcome)))
+        recorder.close()
+
+
+class _Work:
+    """What the workers of one pull share."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        request: Request,
+        recorder: Recorder,
+        outcome: Outcome,
+        watch: Callable[[Progress | Planned], None],
+        stop: Stop,
+    ) -> None:
+        self._parts = parts
+        self._policy = _policy(request)
+        self._recorder = recorder
+        self._outcome = outcome
+        self._watch = watch
+        self._stop = stop
+        self._lock = threading.Lock()
+
+    def do(self, task: Task | Adoption) -> None:
+        """Do one task; a problem of its file is noted, one of the store or the ledger raised."""
+        try:
+            if isinstance(task, Adoption):
+                self._adopt(task.file, self._held(task.sha256))
+            else:
+                self._fetch(task)
+        except TransferStopped:
+            return
+        except StoreError:
+            self._stop.set()
+            raise
+
+    def _fetch(self, task: Task) -> None:
+        try:
+            held = self._bring(task.file)
+        except StoreError:
+            raise
+        except MirrorError as error:
+            self._note(task.file, error)
+            # Addresses are shared among twins, pins are not: another twin may well accept these bytes.
+            for twin in task.twins:
+                if isinstance(error, IntegrityError):
+                    self._fetch(Task(twin))
+                else:
+                    self._note(twin, error)
+            return
+        for twin in task.twins:
+            self._adopt(twin, held)
+
+    def _bring(self, file: RemoteFile) -> Held:
+        """Get one file's bytes into the store, judged and on their way to the ledger."""
+        parts = self._parts
+        while True:
+            try:
+                receipt = transfer(
+                    file, parts.openers, parts.store, policy=self._policy, watch=self._watch, stop=self._stop
+                )
+            except BusyError:
+                # Another process is at it. It may end well, or die: then its partial is ours.
+                if self._stop.wait(_BUSY_PAUSE):
+                    raise TransferStopped from None
+                if (sha256 := self._recorded(file)) is not None:
+                    return self._held(sha256)
+                continue
+            self._recorder.put(Entry(rows.fetched(receipt), receipt.sha256, receipt.data, receipt.partial))
+            self._count(receipt.evidence.level, wire_bytes=receipt.wire_bytes)
+            return Held(receipt.sha256, parts.store.blob_path(receipt.sha256), receipt.data, receipt.digests)
+
+    def _held(self, sha256: str) -> Held:
+        """Return a blob of the store, with the digests that the ledger knows of it."""
+        path = self._parts.store.blob_path(sha256)
+        with self._parts.reader() as reader:
+            row = reader.blob(sha256) if reader is not None else None
+        return Held(sha256, path, digests=row.digests) if row is not None else Held(sha256, path)
+
+    def _recorded(self, file: RemoteFile) -> str | None:
+        """Return the sha256 that another process has recorded for ``file`` meanwhile."""
+        with self._parts.reader() as reader:
+            state = reader.file(file.artifact, file.path) if reader is not None else None
+        if state is None or state.state != "held" or not state.sha256:
+            return None
+        return state.sha256 if self._parts.store.find(state.sha256) else None
+
+    def _adopt(self, file: RemoteFile, held: Held) -> None:
+        """Record that ``file`` has bytes that are here already, if its own claims allow."""
+        try:
+            judged = adopt(file, held)
+        except StoreError:
+            raise
+        except MirrorError as error:
+            self._note(file, error)
+            self._watch(Failed(file, error))
+            return
+        self._recorder.put(Entry(rows.adopted(judged)))
+        self._count(judged.evidence.level, adopted=True)
+        self._watch(Done(file, judged.size))
+
+    def _count(self, level: Level, *, wire_bytes: int = 0, adopted: bool = False) -> None:
+        with self._lock:
+            self._outcome.levels[level.value] = self._outcome.levels.get(level.value, 0) + 1
+            self._outcome.wire_bytes += wire_bytes
+            self._outcome.stored += not adopted
+            self._outcome.adopted += adopted
+
+    def _note(self, file: RemoteFile, error: MirrorError) -> None:
+        self._recorder.put(Entry(rows.failed(file, error)))
+        with self._lock:
+            self._outcome.problems.append(Problem(str(file), error))
+
+
+def _policy(request: Request) -> Policy:
+    rate = RateLimit(request.limit_rate) if request.limit_rate else None
+    return Policy(stall=request.stall, rate=rate, hosts=HostLimits(request.jobs))

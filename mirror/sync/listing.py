@@ -1,0 +1,117 @@
+"""Ask the sources what artifacts consist of, and compare with what was known.
+
+A locked artifact is listed by the lock, without asking anybody.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from mirror.errors import MirrorError, StoreError
+from mirror.model import Event, Listing, RemoteFile
+from mirror.sync import rows
+from mirror.sync.outcome import Change, Outcome, Problem, Request
+from mirror.sync.pool import Pool
+from mirror.sync.survey import Survey, as_before, pins_of, with_claims
+
+if TYPE_CHECKING:
+    from mirror.catalog import Artifact
+    from mirror.ledger import Reader
+    from mirror.sync.parts import Parts
+    from mirror.transfer.receipt import Stop
+
+#: Repositories asked at once: politeness, since each costs the hub's API some calls.
+_AT_ONCE = 8
+
+
+def list_all(
+    parts: Parts, request: Request, found: Survey, reader: Reader | None, outcome: Outcome, *, stop: Stop
+) -> list[Event]:
+    """List every artifact of ``found.unlisted``; what is wanted of them is added to ``found``.
+
+    Returns:
+        Events for the ledger: one for every listing, and for every change that was found.
+    """
+    answers: dict[str, Listing | MirrorError] = {}
+    lock = threading.Lock()
+
+    def ask(artifact: Artifact) -> None:
+        answer = _ask(parts, request, artifact)
+        with lock:
+            answers[artifact.name] = answer
+
+    Pool(ask, jobs=min(_AT_ONCE, request.jobs), stop=stop).run(found.unlisted)
+    events: list[Event] = []
+    for artifact in found.unlisted:
+        answer = answers.get(artifact.name)
+        if isinstance(answer, Listing):
+            events += _take(parts, request, found, reader, outcome, artifact, answer)
+        elif answer is not None:
+            outcome.problems.append(Problem(artifact.name, answer))
+    return events
+
+
+def _ask(parts: Parts, request: Request, artifact: Artifact) -> Listing | MirrorError:
+    if request.locked and artifact.name in parts.lock.listings:
+        return parts.lock.listings[artifact.name]
+    from mirror.sources.listing import list_artifact
+
+    try:
+        return list_artifact(artifact, hub=parts.openers.hub, formats=request.formats, client=parts.openers.client)
+    except StoreError:
+        raise
+    except MirrorError as error:
+        return error
+
+
+def _take(
+    parts: Parts,
+    request: Request,
+    found: Survey,
+    reader: Reader | None,
+    outcome: Outcome,
+    artifact: Artifact,
+    listing: Listing,
+) -> list[Event]:
+    """Add what is wanted of a fresh listing to ``found``; return the events about it."""
+    events = [rows.listed(listing, source=_where(parts, artifact), narrowed=request.formats)]
+    old = reader.listing(artifact.name) if reader is not None else None
+    kept: set[str] = set()
+    if reader is not None and old is not None:
+        holding = next(iter(reader.holdings([artifact.name])))
+        kept = as_before(listing, holding, old, parts.store)
+        states = {state.path: state for state in holding.files}
+        found.held_files += len(kept)
+        found.held_bytes += sum(states[path].size or 0 for path in kept)
+        if (change := changes(old, listing)) is not None:
+            outcome.changes.append(change)
+            events.append(rows.updated(change))
+    pins = pins_of(artifact)
+    found.wanted += [
+        with_claims(file, pins.get(file.path, ()), parts.lock) for file in listing.files if file.path not in kept
+    ]
+    return events
+
+
+def changes(old: Listing, new: Listing) -> Change | None:
+    """Return what is different between two listings of one artifact; None when nothing is."""
+    before, after = ({file.path: file for file in listing.files} for listing in (old, new))
+    change = Change(
+        new.artifact,
+        old.revision,
+        new.revision,
+        added=tuple(sorted(after.keys() - before.keys())),
+        changed=tuple(sorted(path for path in before.keys() & after.keys() if _differs(before[path], after[path]))),
+        removed=tuple(sorted(before.keys() - after.keys())),
+    )
+    same = old.revision == new.revision and not (change.added or change.changed or change.removed)
+    return None if same else change
+
+
+def _differs(old: RemoteFile, new: RemoteFile) -> bool:
+    return (old.size, {c.digest for c in old.claims}) != (new.size, {c.digest for c in new.claims})
+
+
+def _where(parts: Parts, artifact: Artifact) -> str:
+    return parts.openers.hub.endpoint if artifact.kind == "hub" else "catalog.json"

@@ -1,0 +1,145 @@
+"""What a pull is asked to do, and what came of it: values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mirror.errors import (
+    IntegrityError,
+    LedgerError,
+    MirrorError,
+    SourceError,
+    StoreError,
+    WaitingError,
+)
+
+if TYPE_CHECKING:
+    from mirror.catalog import Artifact
+    from mirror.model import Event
+    from mirror.plan import Plan
+
+#: Which family of errors a mixed bag is reported as: the gravest first.
+_GRAVEST = (IntegrityError, StoreError, LedgerError, SourceError, MirrorError)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one pull is asked to do.
+
+    Attributes:
+        artifacts: What to pull, in catalog order.
+        formats: Narrow repositories to these formats; empty takes them whole.
+        update: Ask the sources again what they have, and show the difference.
+        offline: Open no socket.
+        locked: Take only what ``catalog.lock.json`` or the catalog pins.
+        peer: Another mirror's address or folder, asked first for every file whose sha256 is known.
+        jobs: The most transfers at once.
+        dry_run: Stop after the plan.
+        limit_rate: Bytes a second over all transfers; None for no limit.
+        stall: Seconds without a byte after which a connection is given up.
+        look_inside: List the members of archives and hold them against the catalog.
+    """
+
+    artifacts: tuple[Artifact, ...]
+    formats: tuple[str, ...] = ()
+    update: bool = False
+    offline: bool = False
+    locked: bool = False
+    peer: str | None = None
+    jobs: int = 32
+    dry_run: bool = False
+    limit_rate: float | None = None
+    stall: float = 60.0
+    look_inside: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """How much a pull is going to fetch; said once to whoever shows progress."""
+
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One artifact or file that did not come, and why."""
+
+    subject: str
+    error: MirrorError
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What ``--update`` found at a source.
+
+    Attributes:
+        artifact: Name of the artifact.
+        before: Revision that was held; None where there are no revisions.
+        after: Revision that the source offers now.
+        added: Paths that are new.
+        changed: Paths whose promised digest or size is another.
+        removed: Paths that are gone upstream.
+    """
+
+    artifact: str
+    before: str | None
+    after: str | None
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a pull; filled while it runs.
+
+    Attributes:
+        plan: What had to be done; None when it never came to a plan.
+        stored: Files that came from a source and were stored.
+        wire_bytes: Body bytes that were received for them.
+        adopted: Files whose bytes were here already.
+        problems: What did not come, and why.
+        events: What the ledger has still to be told.
+        changes: What ``--update`` found.
+        levels: How many of the files that came are known how well.
+        seconds: Wall time.
+    """
+
+    plan: Plan | None = None
+    stored: int = 0
+    wire_bytes: int = 0
+    adopted: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    levels: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def gravest(self) -> MirrorError | None:
+        """Return the error that decides the exit code; None when everything came."""
+        for family in _GRAVEST:
+            for problem in self.problems:
+                if isinstance(problem.error, family):
+                    return problem.error
+        return None
+
+    def raise_for_problems(self, *, strict: bool) -> None:
+        """Raise one error that stands for all problems; nothing when there are none.
+
+        Args:
+            strict: Whether something that waits for a person counts.
+
+        Raises:
+            MirrorError: Of the gravest family among the problems.
+            WaitingError: Something waits for a person, in strict mode only.
+        """
+        gravest = self.gravest()
+        if gravest is not None:
+            if len(self.problems) == 1:
+                raise gravest
+            family = next(family for family in _GRAVEST if isinstance(gravest, family))
+            raise family(f"{len(self.problems)} things did not come; the gravest: {gravest}", hint=gravest.hint)
+        if strict and self.plan is not None and self.plan.waiting:
+            raise WaitingError(f"{len(self.plan.waiting)} artifacts wait for a person")

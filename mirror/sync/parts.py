@@ -1,0 +1,34 @@
+"""The rooms that a pull works with; each is opened only when it is needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from mirror.ledger import Ledger, Reader
+    from mirror.lock import Lock
+    from mirror.sources.opener import Openers
+    from mirror.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """One mirror's rooms, and the ways to open the ones that cost something.
+
+    Attributes:
+        lock: The pins that ``lock`` wrote.
+        store: The blobs.
+        reader: Opens the ledger for reading; gives None when there is no ledger yet.
+        ledger: Opens the ledger for writing, in the thread that will write.
+        openers: Opens addresses; makes a connection when one is first asked for.
+    """
+
+    lock: Lock
+    store: Store
+    reader: Callable[[], AbstractContextManager[Reader | None]]
+    ledger: Callable[[], Ledger]
+    openers: Openers

@@ -1,0 +1,151 @@
+"""What is left of a transfer: a receipt when it succeeds, an account when it fails."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from mirror.errors import MirrorError
+    from mirror.evidence import Evidence
+    from mirror.model import Blob, Digest, RemoteFile
+    from mirror.sources.reply import Hop
+    from mirror.store import Partial
+    from mirror.wire import Validator
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request that did not bring what was asked for; the ledger keeps it.
+
+    Attributes:
+        at: When it began, ISO 8601, UTC.
+        url: Address without user info, query and fragment.
+        status: HTTP status, where one is known.
+        offset: First byte that was asked for.
+        bytes: Body bytes that came.
+        error: Name of the error's class.
+        message: Its text.
+        seconds: How long it took.
+    """
+
+    at: str
+    url: str
+    status: int | None
+    offset: int
+    bytes: int
+    error: str
+    message: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The bytes of one file are whole and judged.
+
+    Attributes:
+        file: What was asked for.
+        sha256: Name of the blob.
+        size: Bytes.
+        data: The bytes themselves when they are few; they have no name in the store yet.
+        blob: Where the bytes are, when they are many.
+        partial: Its claim, to be forgotten once the ledger has the row.
+        digests: Everything that was computed, by algorithm.
+        evidence: What the authorities say of it.
+        url: Address that gave the last bytes, redacted.
+        hops: Every reply on the way to them.
+        validator: The source's validators.
+        wire_bytes: Body bytes received, those of failed attempts too.
+        seconds: Wall time.
+        attempts: What failed before it succeeded.
+        blocks: CRC-32 of every block of a large file, else nothing.
+    """
+
+    file: RemoteFile
+    sha256: str
+    size: int
+    data: bytes | None
+    blob: Blob | None
+    partial: Partial | None
+    digests: Mapping[str, Digest]
+    evidence: Evidence
+    url: str
+    hops: tuple[Hop, ...]
+    validator: Validator
+    wire_bytes: int
+    seconds: float
+    attempts: tuple[Attempt, ...] = ()
+    blocks: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a failed transfer knows; see ``account_of``.
+
+    Attributes:
+        attempts: Every request that failed.
+        digests: Of disputed bytes, what was computed.
+        evidence: Of disputed bytes, who agrees and who does not.
+        quarantine: Of disputed bytes, the name they are kept under.
+        hops: Of disputed bytes, every reply on the way to them.
+        wire_bytes: Body bytes received.
+    """
+
+    attempts: tuple[Attempt, ...] = ()
+    digests: Mapping[str, Digest] = field(default_factory=dict)
+    evidence: Evidence | None = None
+    quarantine: str | None = None
+    hops: tuple[Hop, ...] = ()
+    wire_bytes: int = 0
+
+
+def account_of(error: MirrorError) -> Account:
+    """Return what a transfer knows of its failure; an empty account for errors from elsewhere."""
+    return error.account if isinstance(error.account, Account) else Account()
+
+
+class TransferStopped(Exception):  # noqa: N818 - nothing went wrong: somebody asked for it
+    """A transfer ended because it was told to; its partial is kept."""
+
+
+class Stop(threading.Event):
+    """An event that ends transfers at once, even those that wait for a byte.
+
+    A plain ``threading.Event`` stops them as well, but not before the next byte comes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._aborts: dict[int, Callable[[], None]] = {}
+
+    def set(self) -> None:
+        """Set the event and abort every open reply; may be called from a signal handler."""
+        super().set()
+        for abort in list(self._aborts.values()):
+            abort()
+
+    def abort_with(self, abort: Callable[[], None]) -> Callable[[], None]:
+        """Call ``abort`` when the event is set; returns what takes that back."""
+        key = id(abort)
+        self._aborts[key] = abort
+        if self.is_set():
+            abort()
+        return lambda: self._forget(key)
+
+    def _forget(self, key: int) -> None:
+        self._aborts.pop(key, None)
+
+
+@contextmanager
+def abortable(stop: threading.Event, abort: Callable[[], None]) -> Iterator[None]:
+    """Let ``stop`` call ``abort`` while the block runs, if it can."""
+    forget = stop.abort_with(abort) if isinstance(stop, Stop) else None
+    try:
+        yield
+    finally:
+        if forget is not None:
+            forget()

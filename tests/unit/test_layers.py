@@ -1,0 +1,102 @@
+"""Which room may import which: the table of the house, read from the imports themselves."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "mirror"
+
+# A room may import the rooms named for it, and nothing else of ours.
+VALUES = {"errors", "model", "evidence"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "model": set(),
+    "evidence": {"model"},
+    "digests": {"model"},
+    "wire": VALUES,
+    "formats": {"errors", "digests"},
+    "catalog": VALUES,
+    "plan": VALUES,
+    "place": {"errors"},
+    "lock": VALUES,
+    "sources": VALUES | {"wire", "place"},
+    "store": VALUES | {"digests"},
+    "ledger": VALUES,
+    "transfer": VALUES | {"digests", "wire", "sources", "store", "formats"},
+    "verify": VALUES | {"digests"},
+    "sync": VALUES | {"digests", "wire", "formats", "catalog", "plan", "lock", "sources", "store", "ledger", "transfer"},
+    "upstream": VALUES | {"digests", "wire"},
+    "progress": VALUES | {"sync", "transfer"},
+    "doctor": VALUES | {"wire"},
+    "api": VALUES
+    | {"digests", "wire", "formats", "catalog", "plan", "place", "lock", "sources", "store", "ledger"}
+    | {"transfer", "sync", "verify", "doctor"},
+}
+# `cli` is at the end of the way and may know everything; nothing may know `cli` or `upstream`.
+THIRD_PARTY: dict[str, set[str]] = {
+    "digests": {"google_crc32c"},
+    "catalog": {"jsonschema"},
+    "place": {"platformdirs"},
+    "sources": {"httpx2", "huggingface_hub"},
+    "ledger": {"sqlite_utils"},
+    "upstream": {"numpy", "google_crc32c"},
+    "progress": {"tqdm"},
+    "doctor": {"httpx2"},
+    "api": {"httpx2"},
+    "cli": {"click"},
+}
+KNOWN_THIRD_PARTY = {"click", "google_crc32c", "httpx2", "huggingface_hub", "jsonschema", "numpy", "platformdirs",
+                     "sqlite_utils", "tqdm"}
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[0]
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module is not None
+            if node.module == "mirror":
+                yield from (f"mirror.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or not path.name.startswith("__"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_room_imports_only_the_rooms_it_may(path: Path) -> None:
+    room = room_of(path)
+    for name in imports(path):
+        top, _, rest = name.partition(".")
+        if top == "mirror":
+            other = rest.partition(".")[0]
+            assert other in {room, "", "__version__"} or room == "cli" or other in MAY_IMPORT[room], (
+                f"{room} may not import {other}"
+            )
+        elif top in KNOWN_THIRD_PARTY:
+            assert top in THIRD_PARTY.get(room, set()), f"{room} may not touch {top}"
+
+
+def test_every_room_is_in_the_table() -> None:
+    rooms = {room_of(path) for path in FILES}
+    assert rooms - {"cli"} == set(MAY_IMPORT)
+
+
+def test_nothing_but_the_command_line_knows_the_upstream() -> None:
+    assert not any("upstream" in allowed for allowed in MAY_IMPORT.values())
+
+
+def test_sources_store_and_ledger_do_not_know_each_other() -> None:
+    siblings = {"sources", "store", "ledger"}
+    assert not any(MAY_IMPORT[room] & siblings for room in siblings)
