@@ -82,6 +82,7 @@ def parse(text: str, *, where: str = "catalog.json") -> Catalog:
         CatalogError: It is no catalog.
     """
     reader = _Reader()
+    sha256 = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     try:
         # Sources turn their files into values as soon as they are read, so that
         # the JSON objects of 10^5 files are never all in memory.
@@ -89,7 +90,7 @@ def parse(text: str, *, where: str = "catalog.json") -> Catalog:
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             found = data.get("schema") if isinstance(data, dict) else type(data).__name__
             raise CatalogError(f"{where}: not a catalog of schema {SCHEMA!r}, but {found!r}")
-        return reader.catalog(data, hashlib.sha256(text.encode()).hexdigest())
+        return reader.catalog(data, sha256)
     except json.JSONDecodeError as error:
         raise CatalogError(f"{where}: line {error.lineno}, column {error.colno}: {error.msg}") from error
     except RecursionError as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +47,8 @@ def write_text(text: str, path: Path) -> None:
     Raises:
         StoreError: It cannot be written.
     """
+    import tempfile  # 5 ms that no reading command needs
+
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:

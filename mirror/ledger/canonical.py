@@ -39,8 +39,8 @@ def _make_canonical() -> Callable[[object], str]:
 canonical: Callable[[object], str] = _make_canonical()
 
 
-def event_text(seq: int, at: str, kind: str, subject: str, detail: str, prev: str) -> str:
-    """Return the canonical JSON of ``[seq, at, kind, subject, detail, prev]``.
+def event_hash(seq: int, at: str, kind: str, subject: str, detail: str, prev: str) -> str:
+    """Return the sha256 (hex) of the canonical JSON of ``[seq, at, kind, subject, detail, prev]``.
 
     Args:
         seq: Number of the event, from 1.
@@ -50,14 +50,9 @@ def event_text(seq: int, at: str, kind: str, subject: str, detail: str, prev: st
         detail: The event's detail, canonical JSON already: the row's own text.
         prev: Hash of the event before; ``GENESIS`` for the first.
 
-    Source: RFC 8785 §3.2.
+    Source: RFC 8785 §3.2; FIPS 180-4.
     """
     quote = encode_basestring
-    return f"[{seq},{quote(at)},{quote(kind)},{quote(subject)},{detail},{quote(prev)}]"
-
-
-def event_hash(seq: int, at: str, kind: str, subject: str, detail: str, prev: str) -> str:
-    """Return the sha256 (hex) that the row of this event must hold; arguments as ``event_text``."""
+    text = f"[{seq},{quote(at)},{quote(kind)},{quote(subject)},{detail},{quote(prev)}]"
     # surrogateescape: a row whose bytes are no UTF-8 any more gets a hash too, another one.
-    text = event_text(seq, at, kind, subject, detail, prev).encode("utf-8", "surrogateescape")
-    return hashlib.sha256(text).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

@@ -46,12 +46,13 @@ class Content:
         self._path = path
         self._lock = threading.Lock()
         self.data = _open_data(directory)
+        self._sidecar = -1
         try:
             self._sidecar = os.open(SPANS, os.O_RDWR | os.O_CREAT, 0o666, dir_fd=directory)
+            self._spans = self._read_spans()
         except OSError:
-            os.close(self.data)
+            self.close()
             raise
-        self._spans = spans.decode(disk.read_file(directory, SPANS) or b"", held=self.size)
         self._started = [span.next for span in self._spans]
 
     @property
@@ -141,6 +142,18 @@ class Content:
         for fd in sorted({self.data, self._sidecar} - {-1}):
             os.close(fd)
         self.data = self._sidecar = -1
+
+    def _read_spans(self) -> list[Span]:
+        """Return the spans, and correct the file where it claims what is no longer there.
+
+        Otherwise a longer file would seem, later, to fulfil the claim.
+        """
+        raw = disk.read_file(self._directory, SPANS) or b""
+        there = spans.decode(raw, held=self.size)
+        if (true := spans.encode(there)) != raw:
+            os.pwrite(self._sidecar, true, 0)
+            os.ftruncate(self._sidecar, len(true))
+        return there
 
     def _note(self, index: int, end: int) -> int:
         """Note that a span's bytes are there up to ``end``, or to its stop: a split may have moved that."""

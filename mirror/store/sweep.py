@@ -8,6 +8,7 @@ has just published, and whose row the ledger may still lack, counts as needed.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -106,9 +107,9 @@ def run_gc(layout: Layout, plan: GcPlan, *, is_needed: Callable[[str], bool] | N
     pending = _pending(layout, set())
     for item in plan.items:
         if item.kind == "blob" and item.path.name not in pending and not needed(item.path.name):
-            with disk.our_errors(item.path):
-                item.path.unlink(missing_ok=True)
-            gone.append(item)
+            with disk.our_errors(item.path), suppress(FileNotFoundError):
+                item.path.unlink()
+                gone.append(item)
     return tuple(gone)
 
 

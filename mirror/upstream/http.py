@@ -14,13 +14,15 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Headers = tuple[tuple[str, str], ...]
 
+_TARGET = re.compile(r"(?P<origin>/.*)|https?://(?P<authority>[^/?#]+)(?P<rest>(?:[/?].*)?)")
+_AUTHORITY = re.compile(r"(?P<host>[A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -88,7 +90,7 @@ def parse_head(head: bytes, *, scheme: str) -> Request:
     Raises:
         BadRequestError: It is not HTTP/1.x, or a header is malformed.
 
-    Source: RFC 9112 §3 (request line, all four forms but ``CONNECT``'s), §5.
+    Source: RFC 9112 §3 (request line, origin-form and absolute-form), §5.
     """
     lines = head.decode("latin-1").split("\r\n")
     match = re.fullmatch(r"([A-Z]+) ([!-~]+) (HTTP/1\.[01])", lines[0])
@@ -99,14 +101,15 @@ def parse_head(head: bytes, *, scheme: str) -> Request:
     named = [value for name, value in headers if name == "host"]
     if len(named) > 1 or (not named and version == "HTTP/1.1"):
         raise BadRequestError("one Host header is needed")
-    parts = (
-        urlsplit(target) if target.startswith("http") else urlsplit(f"{scheme}://{named[0] if named else ''}{target}")
-    )
-    if not target.startswith(("/", "http://", "https://")) or (target.startswith("http") and not parts.netloc):
+    found = _TARGET.fullmatch(target)
+    if found is None:
         raise BadRequestError("malformed request target")
-    host = (parts.netloc.rpartition("@")[2]).lower()
-    host = re.sub(r":\d*$", "", host)
-    return Request(method, parts.path or "/", parts.query, host, headers, scheme=scheme, version=version)
+    # An absolute target overrides the Host header (RFC 9112 §3.2.2).
+    authority = _AUTHORITY.fullmatch(found["authority"] or "".join(named))
+    if authority is None:
+        raise BadRequestError("malformed host")
+    path, _, query = (found["origin"] or found["rest"]).partition("?")
+    return Request(method, path or "/", query, authority["host"].lower(), headers, scheme=scheme, version=version)
 
 
 def _header(line: str) -> tuple[str, str]:

@@ -89,6 +89,7 @@ class Scripted:
         self._stopped = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
+        self._socks: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
@@ -103,6 +104,7 @@ class Scripted:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
+            self._socks.append(sock)
             thread = threading.Thread(target=self._serve, args=(number, sock), daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -113,13 +115,15 @@ class Scripted:
         with contextlib.suppress(OSError):
             if self._tls is not None:
                 sock = self._tls.wrap_socket(sock, server_side=True)
+                self._socks.append(sock)
             self._script(Peer(number, sock, self.asked, self._stopped))
         sock.close()
 
     def close(self) -> None:
         self._stopped.set()
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
+        for sock in [self._listener, *self._socks]:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
         self._listener.close()
         for thread in self._threads:
             thread.join(5)

@@ -234,6 +234,10 @@ def test_bytes_that_a_crash_of_the_machine_took_are_not_there(store: Store) -> N
         file.truncate(1234)
     with store.partial(KEY) as partial:
         assert partial.contiguous == 1234
+    with path.open("ab") as file:
+        file.write(bytes(5000))
+    with store.partial(KEY) as partial:
+        assert partial.contiguous == 1234, "a longer file does not bring them back"
 
 
 def test_a_crash_right_before_the_rename_is_healed(store: Store) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from mirror.catalog import builtin_catalog_text, parse, select
@@ -87,6 +90,17 @@ def test_names_are_united_in_the_catalogs_order_each_once() -> None:
 )
 def test_predicates_narrow(selectors: list[str], count: int) -> None:
     assert len(names(*selectors)) == count
+
+
+def test_the_documented_selectors_select_something() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "catalog.md").read_text(encoding="utf-8")
+    table = page.partition("| selector | what it names |")[2].partition("\n\n")[0]
+    selectors = [
+        word.strip("'") for row in table.splitlines()[2:] for word in re.findall("`([^`]+)`", row.split(" | ")[0])
+    ]
+    assert len(selectors) >= 12
+    for selector in selectors:
+        assert names(selector), selector
 
 
 def test_everything_is_every_artifact_of_every_model_and_no_bundle() -> None:

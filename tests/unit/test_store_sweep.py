@@ -178,5 +178,5 @@ def test_a_plan_can_be_carried_out_twice(store: Store) -> None:
     abandon(store, started="1")
     plan = store.plan_gc(set(), quarantine=True, partial_older_than=0, grace=0)
     assert len(store.run_gc(plan)) == 3
-    assert kinds(store.run_gc(plan)) in ([], ["blob"])
+    assert store.run_gc(plan) == ()
     assert list((store.root / "partial").iterdir()) == []
