@@ -410,7 +410,7 @@ class Mirror:
         from mirror.sync.parts import Parts
 
         with Openers.of(self._environ, stall=stall) as openers:
-            yield Parts(self.lock, self.store, self.reader, self._ledger, openers)
+            yield Parts(self.catalog.refused, self.lock, self.store, self.reader, self._ledger, openers)
 
 
 def _ignore(event: Progress | Planned) -> None:

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from mirror.catalog import select
 from mirror.errors import SelectorError
+from mirror.evidence import judge
+from mirror.model import Authority, Claim, Digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mirror.catalog import Artifact, Catalog, PinnedFile
+    from mirror.evidence import Evidence
     from mirror.ledger import BlobRow, Entry, FileState, MemberRow, Reader
     from mirror.model import RemoteFile
 
@@ -50,6 +53,16 @@ class Explanation:
     def name(self) -> str:
         """Artifact and path."""
         return f"{self.state.artifact}/{self.state.path}"
+
+    def member_evidence(self, row: MemberRow) -> Evidence:
+        """Return what is known of one member: the catalog's pin on it, and the CRC-32 of the zip itself."""
+        actual = {"sha256": row.sha256, "crc32": row.crc32}
+        digests = {name: Digest(name, value) for name, value in actual.items() if value}
+        pins = next((m.claims() for m in (self.pinned.members or () if self.pinned else ()) if m.path == row.path), ())
+        claims = [claim for claim in pins if claim.digest.algorithm in digests]
+        if "crc32" in digests:
+            claims.append(Claim(digests["crc32"], Authority.MEMBER, self.state.path))
+        return judge(digests, claims)
 
     def last(self, kind: str) -> dict[str, Any] | None:
         """Return the detail of the last event of a kind; None when there was none."""

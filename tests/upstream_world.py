@@ -98,7 +98,7 @@ def exchange(
     *,
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
-    patience: float = 0.3,
+    patience: float = 5.0,
     limit: int | None = None,
 ) -> Wire:
     """Send one request through a socket and return every byte that comes back.
@@ -106,13 +106,14 @@ def exchange(
     Args:
         url: Where to.
         method: How.
-        headers: More header lines.
+        headers: More header lines; ``Connection: close`` is one unless another is given.
         patience: Seconds of silence after which the connection counts as open.
         limit: Bytes after which nothing more is read.
     """
     parts = urlsplit(url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
-    lines = [f"{method} {target} HTTP/1.1", f"Host: {parts.netloc}", *(f"{k}: {v}" for k, v in (headers or {}).items())]
+    asked = {"Host": parts.netloc, "Connection": "close", **(headers or {})}
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in asked.items())]
     with socket.create_connection((parts.hostname or "", parts.port or 80), timeout=5) as sock:
         sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
         raw, ending = _all_bytes(sock, patience, limit)

@@ -51,7 +51,9 @@ _SHOWN = {
     help="Serve DIR instead: HOST/PATH, huggingface.co/OWNER/NAME/REVISION/PATH.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides every number of the weights.")
-@click.option("--scale", type=click.IntRange(1, 64), default=32, show_default=True, help="Divides widths; 1 is true size.")
+@click.option(
+    "--scale", type=click.IntRange(1, 64), default=32, show_default=True, help="Divides widths; 1 is true size."
+)
 @json_option
 def upstream(
     port: int, script: Path | None, out: Path | None, tree: Path | None, seed: int, scale: int, *, as_json: bool

@@ -63,7 +63,11 @@ def _as_json(one: Explanation) -> dict[str, Any]:
         if one.pinned
         else None,
         "digests": {name: digest.hex for name, digest in one.blob.digests.items()} if one.blob else {},
-        "members": [m._asdict() for m in one.members if one.member in {None, m.path}],
+        "members": [
+            {**m._asdict(), "level": one.member_evidence(m).level.value}
+            for m in one.members
+            if one.member in {None, m.path}
+        ],
         "history": [
             {"seq": e.seq, "at": e.at, "kind": e.kind, "detail": e.detail} for e in one.history if e.kind != "listed"
         ],
@@ -127,7 +131,12 @@ def _print_event(entry: Entry) -> None:
 def _print_members(one: Explanation) -> None:
     for member in one.members:
         if one.member in {None, member.path}:
-            _line("member", f"{member.path}  {size(member.size)}  crc32:{member.crc32 or '-'}  sha256:{member.sha256}")
+            evidence = one.member_evidence(member)
+            _line("member", f"{member.path}  {size(member.size)}  {evidence.level}")
+            _line("", f"  sha256:{member.sha256}" + (f" crc32:{member.crc32}" if member.crc32 else ""))
+            if one.member:
+                for claim in evidence.agreeing:
+                    _line("", f"  {claim}")
 
 
 def _line(name: str, text: str) -> None:

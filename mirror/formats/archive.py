@@ -17,7 +17,7 @@ import zipfile
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from mirror.digests import MultiDigest
 from mirror.errors import ArchiveError
@@ -25,7 +25,7 @@ from mirror.formats.reader import ForwardReader, GuardedReader
 from mirror.model import safe_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 _PIECE = 1 << 18
 #: Ratios are judged only above this size: a small file of spaces compresses well.
@@ -76,20 +76,25 @@ class Member:
         size: Bytes, unpacked.
         crc32: Eight hexadecimal digits where the archive states one and it is right; None in a tar.
         sha256: Of the unpacked bytes.
+        git_sha1: Likewise, git's object id, if it was asked for.
     """
 
     path: str
     size: int
     crc32: str | None
     sha256: str
+    git_sha1: str | None = None
 
 
-def list_members(source: IO[bytes] | bytes, limits: Limits | None = None) -> tuple[Member, ...] | None:
+def list_members(
+    source: IO[bytes] | bytes, limits: Limits | None = None, *, git_ids: Collection[str] = ()
+) -> tuple[Member, ...] | None:
     """Return the files of a zip or a gzipped tar, in the archive's order; None when it is neither.
 
     Args:
         source: A file open for reading that can seek, or the bytes.
         limits: What is too much.
+        git_ids: Paths of members whose git object id is wanted as well.
 
     Raises:
         ArchiveError: It is damaged, or built to harm.
@@ -104,14 +109,14 @@ def list_members(source: IO[bytes] | bytes, limits: Limits | None = None) -> tup
     file.seek(0)
     if magic in {b"PK\x03\x04", b"PK\x05\x06"}:
         with _our_errors():
-            return _zip(file, limits)
+            return _zip(file, limits, git_ids)
     if magic[:3] == b"\x1f\x8b\x08":
         with _our_errors():
-            return _tar(file, limits)
+            return _tar(file, limits, git_ids)
     return None
 
 
-def _zip(file: IO[bytes], limits: Limits) -> tuple[Member, ...]:
+def _zip(file: IO[bytes], limits: Limits, git_ids: Collection[str]) -> tuple[Member, ...]:
     length = file.seek(0, io.SEEK_END)
     # zipfile reads the directory in one piece, however long it says it is.
     with zipfile.ZipFile(GuardedReader(file, limits.names)) as archive:
@@ -125,7 +130,7 @@ def _zip(file: IO[bytes], limits: Limits) -> tuple[Member, ...]:
             _check_zip_member(info, limits)
         _check_total(sum(info.file_size for info in infos), limits)
         _check_overlap(infos, length)
-        return tuple(_zip_member(archive, info) for info in files)
+        return tuple(_zip_member(archive, info, git_ids) for info in files)
 
 
 def _is_directory(info: zipfile.ZipInfo) -> bool:
@@ -160,24 +165,23 @@ def _check_overlap(infos: Iterable[zipfile.ZipInfo], length: int) -> None:
         raise ArchiveError("members reach beyond the end of the archive")
 
 
-def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
-    with archive.open(info) as packed:
-        sha256 = _digest(packed, info.file_size, info.orig_filename)  # zipfile itself compares the CRC
-    return Member(info.orig_filename, info.file_size, f"{info.CRC:08x}", sha256)
+def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, git_ids: Collection[str]) -> Member:
+    with archive.open(info) as packed:  # zipfile itself compares the CRC
+        return _member(packed, info.orig_filename, info.file_size, f"{info.CRC:08x}", git_ids)
 
 
-def _tar(file: IO[bytes], limits: Limits) -> tuple[Member, ...]:
+def _tar(file: IO[bytes], limits: Limits, git_ids: Collection[str]) -> tuple[Member, ...]:
     length = file.seek(0, io.SEEK_END)
     file.seek(0)
     most = max(_RATIO_FROM, limits.ratio * length)
     members: list[Member] = []
     directories: list[str] = []
     with gzip.GzipFile(fileobj=file) as unpacked:
-        reader = ForwardReader(unpacked, most=most, piece=_PIECE)
+        reader = ForwardReader(cast("IO[bytes]", unpacked), most=most, piece=_PIECE)
         with tarfile.open(fileobj=reader, mode="r:") as archive:
             total = 0
             while (info := archive.next()) is not None:
-                archive.members = []  # it would keep every header otherwise
+                archive.members = []  # type: ignore[attr-defined] # it would keep every header otherwise
                 _check_count(len(members) + len(directories) + 1, limits)
                 name = info.name.removeprefix("./")
                 if info.size < 0:
@@ -187,30 +191,31 @@ def _tar(file: IO[bytes], limits: Limits) -> tuple[Member, ...]:
                     continue
                 total += info.size
                 _check_total(total, limits)
-                members.append(_tar_member(archive, info, name))
+                members.append(_tar_member(archive, info, name, git_ids))
             reader.expect_padding()
     _check_names([member.path for member in members], directories)
     return tuple(members)
 
 
-def _tar_member(archive: tarfile.TarFile, info: tarfile.TarInfo, name: str) -> Member:
+def _tar_member(archive: tarfile.TarFile, info: tarfile.TarInfo, name: str, git_ids: Collection[str]) -> Member:
     packed = archive.extractfile(info) if info.isreg() and not info.issparse() else None
     if packed is None:
         raise ArchiveError("neither a plain file nor a directory, but a link, a device or a sparse file", member=name)
     with packed:
-        return Member(name, info.size, None, _digest(packed, info.size, name))
+        return _member(packed, name, info.size, None, git_ids)
 
 
-def _digest(packed: IO[bytes], size: int, name: str) -> str:
-    """Return the sha256 of a member, which must have exactly ``size`` bytes."""
-    digest = MultiDigest({"sha256"})
+def _member(packed: IO[bytes], name: str, size: int, crc32: str | None, git_ids: Collection[str]) -> Member:
+    """Read a member, which must have exactly ``size`` bytes, and return what is known of it then."""
+    digest = MultiDigest({"sha256", "git-sha1"} if name in git_ids else {"sha256"}, size=size)
     done = 0
     while piece := packed.read(_PIECE):
         done += len(piece)
         digest.update(piece)
     if done != size:
         raise ArchiveError(f"{done} of {size} bytes", member=name)
-    return digest.result()["sha256"].hex
+    found = digest.result()
+    return Member(name, size, crc32, found["sha256"].hex, found["git-sha1"].hex if name in git_ids else None)
 
 
 def _check_names(files: Iterable[str], directories: Iterable[str]) -> None:

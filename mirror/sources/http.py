@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from mirror.errors import ChangedError, ImpostorError, OversizeError, RedirectError, SourceError
+from mirror.errors import ChangedError, ConnectionDroppedError, ImpostorError, OversizeError, RedirectError, SourceError
 from mirror.sources.access import HubAccess
 from mirror.sources.direct import FIELDS, STREAM
 from mirror.sources.proxied import ProxiedBody
@@ -207,6 +207,10 @@ class HttpOpener:
             return self._client.send(request, stream=True, follow_redirects=False)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise translate(error, url) from error
+        except RuntimeError as error:
+            if not self._client.is_closed:
+                raise
+            raise ConnectionDroppedError(f"{redact(url)}: stopped before it was asked") from error
 
     def _span(
         self,

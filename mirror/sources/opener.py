@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
 
 from mirror.errors import ConnectionDroppedError, SourceError
 from mirror.sources.access import HubAccess
 from mirror.sources.folder import FileOpener
-from mirror.wire import redact
+from mirror.wire import origin, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -89,13 +88,13 @@ class Openers:
         """Ask for the bytes ``[start, stop)`` of the file at ``url``; see ``HttpOpener.open``.
 
         Raises:
-            SourceError: The scheme is unknown, and everything that ``HttpOpener.open`` and ``FileOpener.open`` raise.
+            SourceError: The scheme is unknown or the openers are closed, and everything that ``HttpOpener.open`` and ``FileOpener.open`` raise.
             ImpostorError: A page comes where a file was promised.
         """
         scheme = url.partition(":")[0].lower()
         if scheme == "file":
             return self._file.open(url, start=start, stop=stop, validator=validator, size=size)
-        if scheme not in {"http", "https"} or not urlsplit(url).netloc:
+        if scheme not in {"http", "https"} or origin(url) is None:
             raise SourceError(f"{redact(url)}: only http, https and file addresses can be opened")
         http = self._http or self._made()
         return http.open(url, start=start, stop=stop, validator=validator, size=size)

@@ -41,7 +41,7 @@ def translated(error: OSError, path: AnyPath, *, reading: bool = False) -> Store
         path: What it was about.
         reading: Whether we only read; then a lack of rights does not make the store read-only.
     """
-    message = f"{path}: {error.strerror or error!r}"
+    message = f"{path}: {error.strerror or repr(error)}"
     if error.errno in _FULL:
         return DiskFullError(message)
     if error.errno in _READ_ONLY and not reading:
@@ -89,6 +89,18 @@ def replace_file(directory: int, name: str, data: bytes) -> None:
     finally:
         os.close(fd)
     os.replace(fresh, name, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def overwrite_file(directory: int, name: str, data: bytes) -> None:
+    """Give the file ``name`` content that is no longer than before, in its place: a full disk has room for that.
+
+    Spaces fill it up to its length.
+    """
+    fd = os.open(name, os.O_WRONLY, dir_fd=directory)
+    try:
+        os.pwrite(fd, data.ljust(os.fstat(fd).st_size), 0)
+    finally:
+        os.close(fd)
 
 
 def read_file(directory: int, name: str) -> bytes | None:

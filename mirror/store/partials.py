@@ -69,8 +69,13 @@ class Partial:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self.committed is None:
+        if self.committed is not None:
+            return
+        try:
             self.release()
+        except StoreError:
+            if error is None:  # else that is the cause, and worth more
+                raise
 
     @property
     def spans(self) -> list[Span]:

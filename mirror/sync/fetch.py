@@ -13,6 +13,7 @@ from mirror.errors import BusyError, IntegrityError, MirrorError, StoreError
 from mirror.plan import Adoption, Plan, Task
 from mirror.sync import rows
 from mirror.sync.adopt import Held, adopt
+from mirror.sync.members import Insides, is_archive
 from mirror.sync.outcome import Outcome, Planned, Problem, Request
 from mirror.sync.pool import Pool
 from mirror.sync.recorder import Entry, Recorder
@@ -72,6 +73,8 @@ class _Work:
     ) -> None:
         self._parts = parts
         self._policy = _policy(request)
+        self._look_inside = request.look_inside
+        self._artifacts = {artifact.name: artifact for artifact in request.artifacts}
         self._recorder = recorder
         self._outcome = outcome
         self._watch = watch
@@ -110,11 +113,17 @@ class _Work:
 
     def _bring(self, file: RemoteFile) -> Held:
         """Get one file's bytes into the store, judged and on their way to the ledger."""
-        parts = self._parts
+        parts, insides = self._parts, self._insides(file)
         while True:
             try:
                 receipt = transfer(
-                    file, parts.openers, parts.store, policy=self._policy, watch=self._watch, stop=self._stop
+                    file,
+                    parts.openers,
+                    parts.store,
+                    policy=self._policy,
+                    watch=self._watch,
+                    stop=self._stop,
+                    examine=insides.examine if insides is not None else None,
                 )
             except BusyError:
                 # Another process is at it. It may end well, or die: then its partial is ours.
@@ -124,8 +133,18 @@ class _Work:
                     return self._held(sha256)
                 continue
             self._recorder.put(Entry(rows.fetched(receipt), receipt.sha256, receipt.data, receipt.partial))
+            if insides is not None and insides.members:
+                self._recorder.put(Entry(rows.members(receipt.sha256, insides.members)))
             self._count(receipt.evidence.level, wire_bytes=receipt.wire_bytes)
             return Held(receipt.sha256, parts.store.blob_path(receipt.sha256), receipt.data, receipt.digests)
+
+    def _insides(self, file: RemoteFile) -> Insides | None:
+        """Return what looks inside ``file``; None when it is no archive, or nobody wants to know."""
+        if not self._look_inside or not is_archive(file.path):
+            return None
+        return Insides.of(
+            self._artifacts[file.artifact], file.path, self._parts.refused(self._artifacts[file.artifact].model)
+        )
 
     def _held(self, sha256: str) -> Held:
         """Return a blob of the store, with the digests that the ledger knows of it."""

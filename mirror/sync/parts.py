@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
+    from mirror.catalog import Model
     from mirror.ledger import Ledger, Reader
     from mirror.lock import Lock
     from mirror.sources.opener import Openers
@@ -20,6 +21,7 @@ class Parts:
     """One mirror's rooms, and the ways to open the ones that cost something.
 
     Attributes:
+        refused: Gives the sha256 of look-alikes that must never pass for a model, and what they are.
         lock: The pins that ``lock`` wrote.
         store: The blobs.
         reader: Opens the ledger for reading; gives None when there is no ledger yet.
@@ -27,6 +29,7 @@ class Parts:
         openers: Opens addresses; makes a connection when one is first asked for.
     """
 
+    refused: Callable[[Model], Mapping[str, str]]
     lock: Lock
     store: Store
     reader: Callable[[], AbstractContextManager[Reader | None]]

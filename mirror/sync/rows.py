@@ -80,6 +80,7 @@ def failed(file: RemoteFile, error: MirrorError) -> Event:
         "error": type(error).__name__,
         "message": str(error),
         "status": error.status if isinstance(error, SourceError) else None,
+        "quarantine": account.quarantine,
         "attempts": [asdict(attempt) for attempt in account.attempts],
     }
     return Event("failed", str(file), detail)

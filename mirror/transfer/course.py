@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mirror.model import RemoteFile
     from mirror.sources.opener import Openers
     from mirror.sources.reply import Reply
+    from mirror.transfer.dispute import Examine
     from mirror.transfer.events import Watch
     from mirror.transfer.policy import Policy
     from mirror.wire import Validator
@@ -93,14 +94,24 @@ class Course:
         policy: How patient and how polite.
         watch: Is told how it goes.
         stop: Ends it.
+        examine: Looks inside bytes that fulfil every claim; None trusts them.
 
     Attributes:
         attempts: Every request that failed.
         wire_bytes: Body bytes that came.
     """
 
-    def __init__(self, file: RemoteFile, openers: Openers, policy: Policy, watch: Watch, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        file: RemoteFile,
+        openers: Openers,
+        policy: Policy,
+        watch: Watch,
+        stop: threading.Event,
+        examine: Examine | None = None,
+    ) -> None:
         self.file = file
+        self.examine = examine
         self.policy = policy
         self.watch = watch
         self.stop = stop

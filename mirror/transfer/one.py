@@ -10,7 +10,7 @@ from mirror.errors import MirrorError, StoreError
 from mirror.evidence import conflicts, judge
 from mirror.model import STRONG
 from mirror.transfer.course import Course
-from mirror.transfer.dispute import contradiction, disputed
+from mirror.transfer.dispute import contradiction, disputed, examined
 from mirror.transfer.events import Done, Failed, Started
 from mirror.transfer.large import Large
 from mirror.transfer.receipt import Receipt, account_of
@@ -26,12 +26,20 @@ if TYPE_CHECKING:
     from mirror.model import Digest, RemoteFile
     from mirror.sources.opener import Openers
     from mirror.store import Partial, Store
+    from mirror.transfer.dispute import Examine
     from mirror.transfer.events import Watch
     from mirror.transfer.policy import Policy
 
 
 def transfer(
-    file: RemoteFile, openers: Openers, store: Store, *, policy: Policy, watch: Watch, stop: threading.Event
+    file: RemoteFile,
+    openers: Openers,
+    store: Store,
+    *,
+    policy: Policy,
+    watch: Watch,
+    stop: threading.Event,
+    examine: Examine | None = None,
 ) -> Receipt:
     """Bring one file whole and judged, from whichever of its addresses gives it.
 
@@ -45,16 +53,18 @@ def transfer(
         policy: How patient and how polite.
         watch: Is told how it goes, from several threads.
         stop: Ends it; a ``Stop`` does so at once.
+        examine: Looks inside bytes that fulfil every claim; returns the claims that what is inside breaks.
 
     Raises:
         DisputedError: Authorities disagree; what bytes there are, are in quarantine.
         ImpostorError: Every address gives something else than the file.
+        IntegrityError: ``examine`` says that this is not the file at all.
         SourceError: No address gives it; the narrowest class says why.
         BusyError: Another process, or thread, is fetching the same bytes.
         StoreError: The store cannot be written.
         TransferStopped: ``stop`` was set; what has come is kept.
     """
-    course = Course(file, openers, policy, watch, stop)
+    course = Course(file, openers, policy, watch, stop, examine)
     try:
         receipt = _bring(course, store)
     except MirrorError as error:
@@ -102,6 +112,8 @@ def _fetch_large(course: Course, partial: Partial) -> Receipt:
             sha256 = digests["sha256"].hex
             ruling = rule(evidence, sha256=sha256, earlier=earlier, restarts=course.policy.restarts)
             if ruling is Ruling.KEEP:
+                hops = large.reply.hops if large.reply is not None else ()
+                examined(course, partial.path, digests, evidence, hops, keep=partial.quarantine)
                 return _committed(course, large, digests, blocks, evidence)
             why = "; ".join(map(str, evidence.against))
             course.note_mismatch(f"sha256:{sha256}", why, large.held.board.held)

@@ -5,12 +5,13 @@ Nothing is resumed here: fetching a small file again costs less than keeping a p
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mirror.digests import MultiDigest, algorithms_for
 from mirror.errors import ConnectionDroppedError, ImpostorError, OversizeError, SourceError
 from mirror.evidence import judge
-from mirror.transfer.dispute import disputed
+from mirror.transfer.dispute import disputed, examined
 from mirror.transfer.events import Advanced, Restarted, Started
 from mirror.transfer.receipt import Receipt
 from mirror.transfer.ruling import Ruling, case, promises, rule
@@ -52,6 +53,8 @@ def fetch_small(course: Course, store: Store, size: int) -> Receipt:
         sha256 = digests["sha256"].hex
         ruling = rule(evidence, sha256=sha256, earlier=earlier, restarts=course.policy.restarts)
         if ruling is Ruling.KEEP:
+            keep = partial(store.quarantine, data)
+            examined(course, data, digests, evidence, tap.reply.hops, keep=keep)
             return _receipt(course, tap.reply, data, digests, evidence)
         why = "; ".join(map(str, evidence.against))
         course.note_mismatch(f"sha256:{sha256}", why, len(data))

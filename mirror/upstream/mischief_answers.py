@@ -74,12 +74,12 @@ def redirect_loop(answer: Answer, scene: Scene, *, growing: bool = False) -> Ans
     return plain(302, "", "text/plain", ("Location", request.path + (f"?{query.strip('&')}" if query else "")))
 
 
-@fault("answer", host=ROLES)
+@fault("answer", to=ROLES)
 def redirect_to(
-    answer: Answer, scene: Scene, *, url: str = "", host: str = "", path: str = "", code: int = 302
+    answer: Answer, scene: Scene, *, url: str = "", to: str = "plain", path: str = "", code: int = 302
 ) -> Answer:
     """A redirect to ``url``, or to ``path`` (by default the same) on another host of this world."""
-    target = url or scene.place.url(host or "plain") + (path or scene.request.path)
+    target = url or scene.place.url(to) + (path or scene.request.path)
     return plain(code, "", "text/plain", ("Location", target))
 
 

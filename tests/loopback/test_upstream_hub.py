@@ -21,7 +21,7 @@ POINTER_GIT = hashlib.sha1(b"blob %d\0" % len(POINTER) + POINTER).hexdigest()
 
 
 def api(server: Server, path: str, **headers: str) -> tuple[Wire, Any]:
-    got = exchange(server.url("hub", f"/api/models/{path}"), headers={**headers, "Connection": "close"})
+    got = exchange(server.url("hub", f"/api/models/{path}"), headers=headers)
     return got, json.loads(got.body)
 
 
@@ -83,7 +83,7 @@ def test_a_long_tree_comes_in_pages() -> None:
     with serving(world) as server:
         url, seen = server.url("hub", f"/api/models/{REPO}/tree/{COMMIT}?recursive=true"), []
         while url:
-            got = exchange(url, headers={"Connection": "close"})
+            got = exchange(url)
             seen += [entry["path"] for entry in json.loads(got.body)]
             link = got.header("link") or ""
             url = link.partition("<")[2].partition(">")[0]

@@ -87,7 +87,7 @@ def test_a_script_can_be_extended_and_cleared_while_it_runs() -> None:
         ({"fault": "wrong_content_range", "kind": "odd"}, "odd"),
         ({"fault": "lying_content_length", "kind": "odd"}, "odd"),
         ({"fault": "duplicate_headers", "header": "date"}, "date"),
-        ({"fault": "redirect_to", "host": "mars"}, "mars"),
+        ({"fault": "redirect_to", "to": "mars"}, "mars"),
         ({"fault": "zeros", "times": 0}, "times"),
         ({"fault": "zeros", "times": "often"}, "often"),
         ({"fault": "zeros", "host": "mars"}, "mars"),

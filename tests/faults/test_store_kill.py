@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from mirror.errors import BusyError
+from mirror.store import Store, partial_key
+from tests.store_process import Worker, pattern
+
+SIZE = 24 << 20
+DATA = pattern(SIZE)
+SHA256 = hashlib.sha256(DATA).hexdigest()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "cache")
+
+
+def test_a_process_killed_while_writing_loses_no_noted_byte(store: Store) -> None:
+    key = partial_key("killed")
+    rounds = random.Random(11)
+    for number in range(8):
+        with Worker(store.root) as worker:
+            assert worker.ask("take", key, 0).startswith("won")
+            assert worker.ask("pour", key, SIZE) == "pouring"
+            with pytest.raises(BusyError):
+                store.partial(key)
+            time.sleep(rounds.uniform(0, 0.03))
+            worker.kill()
+        with store.partial(key) as partial:
+            done = partial.contiguous
+            assert done > 0, f"round {number}"
+            assert partial.path.read_bytes()[:done] == DATA[:done]
+            assert not partial.doubt
+    with store.partial(key) as partial:
+        partial.write(0, partial.contiguous, memoryview(DATA)[partial.contiguous :])
+        assert partial.commit(SHA256).path.read_bytes() == DATA
+        partial.forget()
+    assert store.plan_gc({SHA256}, partial_older_than=0).items == ()
+
+
+def test_a_process_killed_after_the_rename_leaves_word_of_its_blob(store: Store) -> None:
+    key, data = partial_key("committed"), pattern(40_000)
+    sha256 = hashlib.sha256(data).hexdigest()
+    with Worker(store.root) as worker:
+        worker.ask("take", key, 0)
+        worker.ask("pour", key, len(data))
+        assert worker.answer() == "poured"
+        assert worker.ask("commit", key, sha256) == "committed"
+        worker.kill()
+    assert store.committed(key) == sha256
+    assert store.plan_gc(set(), grace=0).items == ()
+    with store.partial(key) as partial:
+        assert partial.committed == sha256
+        partial.forget()
+
+
+def test_processes_killed_while_publishing_leave_whole_blobs_and_orphans_that_go(store: Store) -> None:
+    names = [hashlib.sha256(b"%d" % number).hexdigest() for number in range(300)]
+    moments = random.Random(5)
+    for _ in range(6):
+        with Worker(store.root) as worker:
+            worker.ask("hello")
+            worker.send("publish", *names)
+            time.sleep(moments.uniform(0, 0.03))
+            worker.kill()
+        for blob in store.iter_blobs():
+            assert blob.path.read_bytes() == blob.sha256.encode()
+    store.run_gc(store.plan_gc(set(names)))
+    assert list((store.root / "partial").iterdir()) == []
+    store.publish((name, name.encode()) for name in names)
+    assert sorted(names) == [blob.sha256 for blob in store.iter_blobs()]
