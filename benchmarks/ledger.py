@@ -18,13 +18,15 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mirror.ledger import Ledger
 from mirror.model import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 REVISION = "30b0a37ccaaa32f332884b96992754e246e48c5f"
 PER_REPOSITORY = 9
@@ -136,7 +138,9 @@ def main() -> None:
     parser.add_argument("--dir", type=Path, default=None, help="where the ledgers are made and removed")
     options = parser.parse_args()
     print(f"{platform.platform()}, {os.cpu_count()} cpus, Python {platform.python_version()},", end=" ")
-    print(f"SQLite {sqlite3.sqlite_version}; {options.files} files, batches of {options.batch}, {options.repeats} repeats")
+    print(
+        f"SQLite {sqlite3.sqlite_version}; {options.files} files, batches of {options.batch}, {options.repeats} repeats"
+    )
     files = [stored(number) for number in range(options.files)]
     results = []
     for _ in range(options.repeats):

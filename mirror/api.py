@@ -111,6 +111,8 @@ class Mirror:
         jobs: int = 32,
         limit_rate: float | None = None,
         stall: float = 60.0,
+        retries: int = 5,
+        retry_pause: float = 0.5,
         dry_run: bool = False,
         no_verify: bool = False,
         watch: Watch | None = None,
@@ -129,6 +131,8 @@ class Mirror:
             jobs: The most transfers at once.
             limit_rate: Bytes a second over all transfers.
             stall: Seconds without a byte after which a connection is given up.
+            retries: Further tries in a row for a file that brings no new byte; then it is given up.
+            retry_pause: Seconds before the first of them; each further pause is twice as long.
             dry_run: Stop after the plan.
             no_verify: Do not look inside archives.
             watch: Told of progress, from several threads.
@@ -154,6 +158,8 @@ class Mirror:
             dry_run=dry_run,
             limit_rate=limit_rate,
             stall=stall,
+            retries=retries,
+            retry_pause=retry_pause,
             look_inside=not no_verify,
         )
         with self._parts(stall=stall) as parts:

@@ -10,14 +10,16 @@ import contextlib
 import socket
 import ssl
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mirror.upstream.server import Server
 from mirror.upstream.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 #: A repository, a commit and bytes that most tests of transfers can do with.
 REPO = "google/bert_uncased_L-2_H-128_A-2"

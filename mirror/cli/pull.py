@@ -63,6 +63,22 @@ def split_names(context: click.Context, parameter: click.Parameter, value: str |
     metavar="SECONDS",
     help="Drop a connection that brings nothing for so long, and ask again.",
 )
+@click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Tries in a row that may bring a file no new byte before it is given up.",
+)
+@click.option(
+    "--retry-pause",
+    type=click.FloatRange(min=0.0),
+    default=0.5,
+    show_default=True,
+    metavar="SECONDS",
+    help="Pause before the first retry; each further one is twice as long.",
+)
 @click.option("--no-verify", is_flag=True, help="Do not look inside archives.")
 @click.option("--strict", is_flag=True, help="Exit with 8 when something waits for a person.")
 @json_option

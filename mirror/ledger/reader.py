@@ -10,9 +10,11 @@ import json
 import struct
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from mirror.errors import LedgerError
 from mirror.ledger import connection as connections
+from mirror.ledger import questions
 from mirror.ledger.anchor import START, Head
 from mirror.ledger.moment import moment
 from mirror.ledger.rows import Audit, BlobRow, Counts, Entry, FileState, Holding, MemberRow
@@ -20,44 +22,12 @@ from mirror.model import STRONG, Authority, Claim, Digest, Listing, RemoteFile
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
     from types import TracebackType
 
-_DAMAGE = "LEFT JOIN blobs AS d INDEXED BY blobs_damaged ON d.sha256 = f.sha256 AND d.verdict <> 'intact'"
-_STATE = "CASE WHEN f.state = 'held' AND d.verdict IS NOT NULL THEN 'listed' ELSE f.state END"
-_FILE = f"f.path, f.size, {_STATE}, f.sha256, f.level, f.revision, f.error, d.verdict, f.event"
-
-_FILES = f"SELECT f.artifact, {_FILE} FROM files AS f {_DAMAGE}"  # noqa: S608 - constants only, here and below
-# CROSS JOIN keeps the order of the loops, so rows come by artifact and path without being sorted.
-_HOLDINGS = f"""
-SELECT l.artifact, l.revision, l.narrowed, l.listed_at, {_FILE}
-FROM json_each(?) AS asked
-CROSS JOIN listings AS l ON l.artifact = asked.value
-LEFT JOIN files AS f ON f.artifact = l.artifact
-{_DAMAGE}
-"""  # noqa: S608
-_HELD = f"""
-SELECT f.path, f.sha256 FROM files AS f {_DAMAGE}
-WHERE f.artifact = ? AND f.state = 'held' AND d.sha256 IS NULL
-"""  # noqa: S608
-_COUNT_FILES = f"SELECT {_STATE}, count(*) FROM files AS f {_DAMAGE} GROUP BY 1"  # noqa: S608
-_BLOB = (
-    "SELECT sha256, size, git_sha1, md5, crc32, crc32c, blocks, first_event, verified_at, verdict, present FROM blobs"
-)
-# The plus keeps SQLite from putting the constant into substr() as well, and so from using the index.
-_WITH_DIGEST = {
-    "sha256": f"{_BLOB} INDEXED BY blobs_by_sha256 WHERE substr(sha256, 1, 6) = substr(?1, 1, 6) AND +sha256 = ?1",
-    "git-sha1": f"{_BLOB} INDEXED BY blobs_by_git_sha1 WHERE git_sha1 IS NOT NULL"
-    " AND substr(git_sha1, 1, 6) = substr(?1, 1, 6) AND +git_sha1 = ?1 ORDER BY present DESC, sha256 LIMIT 1",
-}
-_EVENTS = "SELECT seq, at, kind, subject, detail, prev, hash FROM events"
-_WHERE = {
-    "subject": "(subject = ?{0} OR substr(subject, 1, length(?{0}) + 1) = ?{0} || '/')",
-    "kind": "kind = ?{0}",
-    "since": "at >= ?{0}",
-}
+T = TypeVar("T")
 
 
 class Reader:
@@ -90,7 +60,7 @@ class Reader:
         Raises:
             LedgerError: The ledger cannot be read.
         """
-        for (value,) in self._rows("SELECT value FROM meta WHERE key = 'head'"):
+        for (value,) in self._rows(tuple, "SELECT value FROM meta WHERE key = 'head'"):
             return Head.parse(value) or START
         return START
 
@@ -100,13 +70,14 @@ class Reader:
         Raises:
             LedgerError: The ledger cannot be read.
         """
-        for (revision,) in self._rows("SELECT revision FROM listings WHERE artifact = ?", artifact):
+
+        def file(row: tuple[Any, ...]) -> RemoteFile:
+            path, urls, size, claims, commit = row
+            return RemoteFile(artifact, path, tuple(json.loads(urls)), size, _claims(claims), commit)
+
+        for (revision,) in self._rows(tuple, "SELECT revision FROM listings WHERE artifact = ?", artifact):
             sql = "SELECT path, urls, size, claims, revision FROM files WHERE artifact = ? ORDER BY position, path"
-            files = tuple(
-                RemoteFile(artifact, path, tuple(json.loads(urls)), size, _claims(claims), commit)
-                for path, urls, size, claims, commit in self._rows(sql, artifact)
-            )
-            return Listing(artifact, revision, files)
+            return Listing(artifact, revision, tuple(self._rows(file, sql, artifact)))
         return None
 
     def files(self, artifact: str | None = None) -> Iterator[FileState]:
@@ -116,8 +87,8 @@ class Reader:
             LedgerError: The ledger cannot be read.
         """
         if artifact is None:
-            return map(FileState._make, self._rows(f"{_FILES} ORDER BY f.artifact, f.path"))
-        return map(FileState._make, self._rows(f"{_FILES} WHERE f.artifact = ? ORDER BY f.path", artifact))
+            return self._rows(FileState._make, f"{questions.FILES} ORDER BY f.artifact, f.path")
+        return self._rows(FileState._make, f"{questions.FILES} WHERE f.artifact = ? ORDER BY f.path", artifact)
 
     def file(self, artifact: str, path: str) -> FileState | None:
         """Return the state of one file; None when the ledger does not know it.
@@ -125,8 +96,8 @@ class Reader:
         Raises:
             LedgerError: The ledger cannot be read.
         """
-        rows = self._rows(f"{_FILES} WHERE f.artifact = ? AND f.path = ?", artifact, path)
-        return next(map(FileState._make, rows), None)
+        sql = f"{questions.FILES} WHERE f.artifact = ? AND f.path = ?"
+        return next(self._rows(FileState._make, sql, artifact, path), None)
 
     def held(self, artifact: str) -> dict[str, str]:
         """Return the sha256 of every held file of ``artifact``, by path.
@@ -134,7 +105,7 @@ class Reader:
         Raises:
             LedgerError: The ledger cannot be read.
         """
-        return dict(self._rows(_HELD, artifact))
+        return dict(self._rows(tuple, questions.HELD, artifact))
 
     def holdings(self, artifacts: Sequence[str]) -> Iterator[Holding]:
         """Yield the listing and the files of each of ``artifacts`` that was ever listed, in their order.
@@ -145,10 +116,9 @@ class Reader:
             LedgerError: The ledger cannot be read.
         """
         asked = json.dumps(list(dict.fromkeys(artifacts)))
-        for (artifact, revision, narrowed, at), rows in groupby(
-            self._rows(_HOLDINGS, asked), key=itemgetter(0, 1, 2, 3)
-        ):
-            files = tuple([FileState(artifact, *row[4:]) for row in rows if row[4] is not None])
+        rows = self._rows(tuple, questions.HOLDINGS, asked)
+        for (artifact, revision, narrowed, at), group in groupby(rows, key=itemgetter(0, 1, 2, 3)):
+            files = tuple([FileState(artifact, *row[4:]) for row in group if row[4] is not None])
             yield Holding(artifact, revision, None if narrowed is None else tuple(json.loads(narrowed)), at, files)
 
     def needed(self) -> set[str]:
@@ -160,12 +130,12 @@ class Reader:
         Raises:
             LedgerError: The ledger cannot be read.
         """
-        needed = {sha256 for (sha256,) in self._rows("SELECT sha256 FROM files WHERE sha256 IS NOT NULL")}
+        needed = {sha256 for (sha256,) in self._rows(tuple, "SELECT sha256 FROM files WHERE sha256 IS NOT NULL")}
         promised: set[Digest] = set()
-        for (text,) in self._rows("SELECT claims FROM files WHERE claims <> '[]'"):
-            promised.update(Digest.parse(claim["digest"]) for claim in json.loads(text))
+        for claims in self._rows(_claims_of, "SELECT claims FROM files WHERE claims <> '[]'"):
+            promised.update(claims)
         needed.update(digest.hex for digest in promised if digest.algorithm == "sha256")
-        known = self._rows("SELECT git_sha1, sha256 FROM blobs WHERE git_sha1 IS NOT NULL")
+        known = self._rows(tuple, "SELECT git_sha1, sha256 FROM blobs WHERE git_sha1 IS NOT NULL")
         needed.update(sha256 for git_sha1, sha256 in known if Digest("git-sha1", git_sha1) in promised)
         return needed
 
@@ -175,7 +145,7 @@ class Reader:
         Raises:
             LedgerError: The ledger cannot be read.
         """
-        return next(map(_blob_row, self._rows(_WITH_DIGEST["sha256"], sha256)), None)
+        return next(self._rows(_blob_row, questions.WITH_DIGEST["sha256"], sha256), None)
 
     def blobs(self) -> Iterator[BlobRow]:
         """Yield every blob that the store should have, in the order they came.
@@ -183,7 +153,7 @@ class Reader:
         Raises:
             LedgerError: The ledger cannot be read.
         """
-        return map(_blob_row, self._rows(f"{_BLOB} WHERE present ORDER BY rowid"))
+        return self._rows(_blob_row, f"{questions.BLOB} WHERE present ORDER BY rowid")
 
     def blob_by_digest(self, digest: Digest) -> BlobRow | None:
         """Return the blob that has a strong digest, a present one first; None when none is known.
@@ -194,7 +164,7 @@ class Reader:
         """
         if digest.algorithm not in STRONG:
             raise ValueError(f"{digest} is weak: other bytes may have it too")
-        return next(map(_blob_row, self._rows(_WITH_DIGEST[digest.algorithm], digest.hex)), None)
+        return next(self._rows(_blob_row, questions.WITH_DIGEST[digest.algorithm], digest.hex), None)
 
     def members(self, sha256: str) -> tuple[MemberRow, ...]:
         """Return the members of the archive with this sha256, by path; none for other blobs.
@@ -202,8 +172,8 @@ class Reader:
         Raises:
             LedgerError: The ledger cannot be read.
         """
-        rows = self._rows("SELECT path, size, crc32, sha256 FROM members WHERE blob = ? ORDER BY path", sha256)
-        return tuple(map(MemberRow._make, rows))
+        sql = "SELECT path, size, crc32, sha256 FROM members WHERE blob = ? ORDER BY path"
+        return tuple(self._rows(MemberRow._make, sql, sha256))
 
     def events(
         self,
@@ -225,13 +195,13 @@ class Reader:
         """
         asked = {"subject": subject, "kind": kind, "since": None if since is None else moment(since)}
         given = {name: value for name, value in asked.items() if value is not None}
-        tests = " AND ".join(_WHERE[name].format(number) for number, name in enumerate(given, start=1))
-        sql = f"{_EVENTS} WHERE {tests}" if tests else _EVENTS
+        tests = " AND ".join(questions.WHERE[name].format(number) for number, name in enumerate(given, start=1))
+        sql = f"{questions.EVENTS} WHERE {tests}" if tests else questions.EVENTS
         if limit is None:
             sql += " ORDER BY seq"
         else:
             sql = f"SELECT * FROM ({sql} ORDER BY seq DESC LIMIT {int(limit)}) ORDER BY seq"  # noqa: S608
-        return map(_entry, self._rows(sql, *given.values()))
+        return self._rows(_entry, sql, *given.values())
 
     def history(self, artifact: str, path: str) -> list[Entry]:
         """Return every event about one file: its listings, what became of it, and the fate of its blobs.
@@ -239,15 +209,15 @@ class Reader:
         Raises:
             LedgerError: The ledger cannot be read.
         """
-        sql = f"{_EVENTS} WHERE subject IN (?, ?) ORDER BY seq"
+        sql = f"{questions.EVENTS} WHERE subject IN (?, ?) ORDER BY seq"
         found = [
             entry
-            for entry in map(_entry, self._rows(sql, artifact, f"{artifact}/{path}"))
+            for entry in self._rows(_entry, sql, artifact, f"{artifact}/{path}")
             if entry.kind != "listed" or any(file["path"] == path for file in entry.detail["files"])
         ]
         blobs = {f"sha256:{entry.detail['sha256']}" for entry in found if entry.kind == "stored"}
-        sql = f"{_EVENTS} WHERE subject IN (SELECT value FROM json_each(?))"  # noqa: S608
-        found += map(_entry, self._rows(sql, json.dumps(sorted(blobs))))
+        sql = f"{questions.EVENTS} WHERE subject IN (SELECT value FROM json_each(?))"  # noqa: S608
+        found += self._rows(_entry, sql, json.dumps(sorted(blobs)))
         return sorted(found, key=itemgetter(0))
 
     def counts(self) -> Counts:
@@ -256,9 +226,9 @@ class Reader:
         Raises:
             LedgerError: The ledger cannot be read.
         """
-        ((artifacts,),) = self._rows("SELECT count(*) FROM listings")
-        ((blobs, size),) = self._rows("SELECT count(*), coalesce(sum(size), 0) FROM blobs WHERE present")
-        files = dict(self._rows(_COUNT_FILES))
+        ((artifacts,),) = self._rows(tuple, "SELECT count(*) FROM listings")
+        ((blobs, size),) = self._rows(tuple, "SELECT count(*), coalesce(sum(size), 0) FROM blobs WHERE present")
+        files = dict(self._rows(tuple, questions.COUNT_FILES))
         return Counts(self.head().seq, artifacts, files, blobs, size)
 
     def verify(self, head: str | None = None) -> Audit:
@@ -275,10 +245,21 @@ class Reader:
 
         return audit(self.path, head=head)
 
-    def _rows(self, sql: str, *values: object) -> Iterator[Any]:
-        """Yield the rows of one statement; its errors are ours, those of reading on as well."""
+    def _rows(self, make: Callable[[Any], T], sql: str, *values: object) -> Iterator[T]:
+        """Yield what ``make`` makes of each row; every error is ours, those of reading on as well."""
         with connections.our_errors(self.path):
-            yield from self._connection.execute(sql, values)
+            try:
+                yield from map(make, self._connection.execute(sql, values))
+            except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+                raise LedgerError(
+                    f"{self.path}: a row is not what was written: {error}",
+                    hint="`minibert-mirror ledger verify` names it",
+                ) from error
+
+
+def _claims_of(row: tuple[str]) -> list[Digest]:
+    """Return the digests that the claims of a row name."""
+    return [Digest.parse(claim["digest"]) for claim in json.loads(row[0])]
 
 
 def _claims(text: str) -> tuple[Claim, ...]:

@@ -160,7 +160,7 @@ class Ledger(Reader):
         kept = read_anchor(self.path)
         if kept is None or kept == START:
             return
-        for (digest,) in self._rows("SELECT hash FROM events WHERE seq = ?", kept.seq):
+        for (digest,) in self._rows(tuple, "SELECT hash FROM events WHERE seq = ?", kept.seq):
             if digest == kept.hash:
                 return
         name = anchor_path(self.path).name

@@ -13,11 +13,13 @@ import threading
 from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import httpx2
 
 from mirror import __version__
 from mirror.sources.direct import DirectTransport
+from mirror.sources.proxied import shut
 
 if TYPE_CHECKING:
     import urllib.request
@@ -138,8 +140,9 @@ class ProxyTransport(httpx2.BaseTransport):
     def __init__(self, proxy: str, tls: Callable[[], ssl.SSLContext]) -> None:
         self._proxy = proxy
         self._tls = tls
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # ``close`` may be called from a signal handler
         self._transport: httpx2.HTTPTransport | None = None
+        self._open: WeakSet[httpx2.Response] = WeakSet()
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send ``request`` through the proxy.
@@ -148,7 +151,10 @@ class ProxyTransport(httpx2.BaseTransport):
             httpx2.ProxyError: The proxy refuses, or its address makes no sense.
             httpx2.TransportError: As httpx2's transport.
         """
-        return self._made().handle_request(request)
+        response = self._made().handle_request(request)
+        with self._lock:
+            self._open.add(response)
+        return response
 
     def _made(self) -> httpx2.HTTPTransport:
         with self._lock:
@@ -166,9 +172,13 @@ class ProxyTransport(httpx2.BaseTransport):
             return self._transport
 
     def close(self) -> None:
-        """Close its connections."""
-        if self._transport is not None:
-            self._transport.close()
+        """Close its connections, from any thread; bodies under way fail at once."""
+        with self._lock:
+            transport, under_way = self._transport, list(self._open)
+        for response in under_way:
+            shut(response)
+        if transport is not None:
+            transport.close()
 
 
 class _NoCookies(CookieJar):

@@ -122,12 +122,11 @@ def _opened(path: Path, where: str) -> tuple[io.FileIO, os.stat_result]:
         raise AccessError(f"{where}: {error.strerror}", hint=_FILE_HINT) from error
     except OSError as error:
         raise SourceError(f"{where}: {error.strerror}", hint=_FILE_HINT) from error
-    file = io.FileIO(handle)
     facts = os.fstat(handle)
     if not stat.S_ISREG(facts.st_mode):
-        file.close()
-        raise SourceError(f"{where}: not a plain file")
-    return file, facts
+        os.close(handle)
+        raise SourceError(f"{where}: not a plain file", hint=_FILE_HINT)
+    return io.FileIO(handle), facts
 
 
 def file_path(url: str) -> Path:

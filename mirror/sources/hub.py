@@ -111,8 +111,11 @@ def _ask(repo: str, revision: str, hub: HubAccess) -> tuple[str, dict[str, _Entr
 def _entry(path: str, size: int | None, blob_id: str | None, lfs: _Lfs | None) -> _Entry:
     if not safe_path(path):
         raise ValueError(f"a path that cannot be held: {path!r}")
+    size = size if lfs is None else lfs.size
+    if size is not None and (not isinstance(size, int) or size < 0):
+        raise ValueError(f"a size that is none: {size!r}")
     if lfs is not None:
-        return _Entry(lfs.size, (Digest("sha256", lfs.sha256),))
+        return _Entry(size, (Digest("sha256", lfs.sha256),))
     return _Entry(size, (Digest("git-sha1", blob_id),) if blob_id else ())
 
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 #: A file name belongs to the first format whose pattern it matches in full. Index files go with their weights.
 _FORMATS = (
     ("safetensors", r".*\.safetensors(?:\.index.*\.json)?"),
-    ("onnx", r".*\.onnx(?:[._]data.*)?|onnx/.*"),
-    ("openvino", r"openvino.*\.(?:bin|xml)|openvino/.*"),
-    ("coreml", r".*\.mlmodel|.*\.mlpackage/.*|coreml/.*"),
+    ("onnx", r".*\.onnx(?:[._]data.*)?"),
+    ("openvino", r"openvino.*\.(?:bin|xml)"),
+    ("coreml", r".*\.mlmodel|.*\.mlpackage/.*"),
     ("pytorch", r"pytorch_model.*\.(?:bin|pt|pth)(?:\.index\.json)?|(?:.*[._-])?model\.(?:pt|pth)|consolidated.*\.pth"),
     ("h5", r"tf_model.*\.h5(?:\.index\.json)?|.*\.h5"),
     ("tensorflow", r".*\.ckpt.*|ckpt\.index|saved_model/.*|saved_model\.pb|checkpoint|.*\.tflite"),

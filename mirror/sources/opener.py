@@ -88,7 +88,8 @@ class Openers:
         """Ask for the bytes ``[start, stop)`` of the file at ``url``; see ``HttpOpener.open``.
 
         Raises:
-            SourceError: The scheme is unknown or the openers are closed, and everything that ``HttpOpener.open`` and ``FileOpener.open`` raise.
+            SourceError: The scheme is unknown or the openers are closed; all that ``HttpOpener.open`` and
+                ``FileOpener.open`` raise.
             ImpostorError: A page comes where a file was promised.
         """
         scheme = url.partition(":")[0].lower()

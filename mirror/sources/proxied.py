@@ -43,10 +43,18 @@ class ProxiedBody:
 
     def abort(self) -> None:
         """Shut the socket from another thread, so that a blocked read ends."""
-        stream = self._response.extensions.get("network_stream")
-        sock = stream.get_extra_info("socket") if stream is not None else None
-        if isinstance(sock, socket.socket):
-            try:
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
-            except OSError:
-                return  # already closed
+        shut(self._response)
+
+
+def shut(response: httpx2.Response) -> None:
+    """Shut the socket under a response of httpx2's own transport; a thread that waits on it gets an error.
+
+    Closing the transport does not do that: a closed descriptor leaves the waiting thread where it is.
+    """
+    stream = response.extensions.get("network_stream")
+    sock = stream.get_extra_info("socket") if stream is not None else None
+    if isinstance(sock, socket.socket):
+        try:
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        except OSError:
+            return  # already closed

@@ -57,4 +57,5 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _reason(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate is not trusted: {error.verify_message}"
-    return f"TLS failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
+    reason: str | None = getattr(error, "reason", None)  # only OpenSSL's own errors have one
+    return f"TLS failed: {reason.replace('_', ' ').lower() if reason else error}"

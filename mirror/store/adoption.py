@@ -9,13 +9,15 @@ try, one finds nothing to lift.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mirror.errors import BusyError, StoreError
 from mirror.store import disk
-from mirror.store.claims import Claim, clock, is_same, read_owner, time_of, workroom
-from mirror.store.layout import ADOPT, LIFTED, NEW, OWNER, Layout
+from mirror.store.claims import Claim, is_same, read_owner
+from mirror.store.layout import ADOPT, LIFTED, OWNER, Layout
 from mirror.store.owner import SILENCE, Owner
+from mirror.store.rooms import drop_lifted, is_abandoned, is_silent, workroom
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +38,8 @@ def take(layout: Layout, key: str) -> Claim:
     path = layout.claim(key)
     with disk.our_errors(layout.partial):
         for _ in range(_ROUNDS):
-            there = path if path.is_dir() else _stranded(layout, key)
+            # An empty directory is nobody's: a rename replaces it.
+            there = path if disk.names(path) else _stranded(layout, key)
             if there is None:
                 claim = _make(layout, key)
             else:
@@ -59,12 +62,8 @@ def is_free(layout: Layout, directory: Path, owner: Owner | None) -> bool:
     gone = owner.gone() if owner is not None else None
     if gone is not None:
         return gone
-    try:
-        beat = time_of(directory / OWNER) or directory.stat().st_mtime
-    except FileNotFoundError:
-        return True
-    now = clock(layout)
-    return now is not None and now - beat > SILENCE
+    signed = directory / OWNER
+    return is_silent(layout, signed if signed.exists() else directory, silence=SILENCE)
 
 
 def discard(layout: Layout, key: str, owner: Owner | None) -> bool:
@@ -75,25 +74,25 @@ def discard(layout: Layout, key: str, owner: Owner | None) -> bool:
         StoreError: Anything else that the system says.
     """
     path = layout.claim(key)
-    with disk.our_errors(path), workroom(layout, f"{ADOPT}{key}-", Owner.me(), key) as room:
+    with disk.our_errors(path), workroom(layout, f"{ADOPT}{key}-", key) as room:
         if not _lift(path, owner, room):
             return False
-        disk.remove_tree(room / LIFTED)
+        drop_lifted(room)
         return True
 
 
 def _make(layout: Layout, key: str) -> Claim | None:
     """Make a new claim; None when another process was faster."""
     me = Owner.me()
-    with workroom(layout, NEW, me) as room:
-        directory = disk.open_directory(room)
-        return _place(layout, Claim(layout, key, me, directory), room)
+    with workroom(layout) as room:
+        disk.write_new(room / OWNER, me.to_json())
+        return _place(layout, Claim(layout, key, me, disk.open_directory(room)), room)
 
 
 def _adopt(layout: Layout, key: str, there: Path, owner: Owner | None) -> Claim | None:
     """Take over the claim in ``there``; None when it is no longer the one that was judged."""
     me = Owner.me().inheriting(owner)
-    with workroom(layout, f"{ADOPT}{key}-", me, key) as room:
+    with workroom(layout, f"{ADOPT}{key}-", key) as room:
         if not _lift(there, owner, room):
             return None
         claim = Claim(layout, key, me, disk.open_directory(room / LIFTED))
@@ -111,6 +110,9 @@ def _lift(there: Path, owner: Owner | None, room: Path) -> bool:
         there.rename(room / LIFTED)
     except FileNotFoundError:
         return False
+    if there.name == LIFTED:
+        with suppress(OSError):
+            there.parent.rmdir()
     found = read_owner(room / LIFTED)
     return (found and found.nonce) == (owner and owner.nonce)
 
@@ -125,7 +127,7 @@ def _place(layout: Layout, claim: Claim, source: Path) -> Claim | None:
             return claim
         claim.close()
         if error.errno in disk.OCCUPIED:
-            disk.remove_tree(source)
+            drop_lifted(source.parent)
             return None
         raise
     return claim
@@ -138,9 +140,8 @@ def _stranded(layout: Layout, key: str) -> Path | None:
         BusyError: It is just at it.
     """
     for room in layout.partial.glob(f"{ADOPT}{key}-*"):
-        adopter = read_owner(room)
-        if (room / LIFTED).is_dir():
-            if not is_free(layout, room, adopter):
-                raise BusyError(key, owner=str(adopter or "an unknown process"))
+        if disk.names(room / LIFTED):
+            if not is_abandoned(layout, room, silence=SILENCE):
+                raise BusyError(key, owner="a process that is just taking it over")
             return room / LIFTED
     return None

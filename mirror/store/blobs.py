@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirror.model import Blob
-from mirror.store import claims, disk
+from mirror.store import disk, rooms
 from mirror.store.layout import Layout, is_sha256
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def publish(layout: Layout, batch: Iterable[tuple[str, bytes]]) -> list[Blob]:
     wanted = dict(batch)
     missing = [name for name, data in wanted.items() if _size(layout.blob(name)) != len(data)]
     if missing:
-        with disk.our_errors(layout.blobs), claims.workroom(layout) as room:
+        with disk.our_errors(layout.blobs), rooms.workroom(layout) as room:
             for name in missing:
                 disk.write_new(f"{room}/{name}", wanted[name], mode=MODE)
             disk.flush([], [f"{room}/{name}" for name in missing])

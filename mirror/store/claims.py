@@ -7,17 +7,16 @@ mistake, for a moment, disturbs it in nothing. Only its ``owner.json`` says whos
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mirror.errors import BusyError
 from mirror.store import disk
-from mirror.store.layout import LIFTED, NEW, OWNER, Layout
+from mirror.store.layout import OWNER, Layout
 from mirror.store.owner import Owner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -99,14 +98,13 @@ class Claim:
         """
         self.check()
         path = self._layout.claim(self.key)
-        room = self._layout.partial / f"{NEW}{self.owner.nonce}"
         with disk.our_errors(path):
-            if is_same(path, self.directory):
-                path.rename(room)
-                disk.remove_tree(room)
-            else:
-                for name in disk.names(self.directory):
-                    os.unlink(name, dir_fd=self.directory)
+            # Through the descriptor, whoever lifts the directory meanwhile; its owner last. What
+            # is left in the worst case is an empty directory, and that is nobody's claim.
+            for name in sorted(disk.names(self.directory), key=lambda name: name == OWNER):
+                os.unlink(name, dir_fd=self.directory)
+        with suppress(OSError):
+            path.rmdir()
         self.close()
 
     def close(self) -> None:
@@ -114,30 +112,6 @@ class Claim:
         if self._open:
             self._open = False
             os.close(self.directory)
-
-
-@contextmanager
-def workroom(layout: Layout, prefix: str = NEW, owner: Owner | None = None, key: str | None = None) -> Iterator[Path]:
-    """A signed directory of ours under ``partial/``, for the duration.
-
-    What is still lifted at the end, because it was not what we wanted or something
-    failed, is put back under ``key``. Should a new claim stand there by then, the
-    lifted bytes go, and who writes them is told so by ``Claim.check``.
-
-    Raises:
-        OSError: The store cannot be written.
-    """
-    owner = owner or Owner.me()
-    room = layout.partial / f"{prefix}{owner.nonce}"
-    room.mkdir(parents=True)
-    try:
-        disk.write_new(room / OWNER, owner.to_json())
-        yield room
-    finally:
-        if key is not None:
-            with suppress(OSError):
-                (room / LIFTED).rename(layout.claim(key))
-        disk.remove_tree(room)
 
 
 def read_owner(directory: Path) -> Owner | None:
@@ -162,29 +136,9 @@ def read_beside(directory: Path, name: str) -> bytes | None:
             return None
 
 
-def clock(layout: Layout) -> float | None:
-    """Return the time by the file system's clock, the one that stamps files; None in a store we cannot write."""
-    if not layout.partial.is_dir():
-        return None
-    try:
-        with workroom(layout) as room:
-            return time_of(room / OWNER)
-    except OSError:
-        return None
-
-
 def is_same(path: Path, directory: int) -> bool:
     """Whether ``path`` is the open directory."""
     try:
         return os.path.samestat(path.stat(), os.fstat(directory))
     except FileNotFoundError:
         return False
-
-
-def time_of(path: Path) -> float | None:
-    """Return a file's time; opened, so that a network file system asks its server."""
-    try:
-        with path.open("rb") as file:
-            return os.fstat(file.fileno()).st_mtime
-    except FileNotFoundError:
-        return None

@@ -2,8 +2,8 @@
 
 ``blobs/sha256/ab/abcdef…``, ``partial/<key>/`` and ``quarantine/<time>-<digest>/``
 are on one file system, so that a rename gives a file its name. A name under
-``partial/`` or ``quarantine/`` that begins with a dot is work in progress: it
-belongs to the process that its ``owner.json`` names, and to nobody once that has died.
+``partial/`` that begins with a dot is work in progress: it belongs to the process
+that the name itself names, and to nobody once that has died.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _KEY = re.compile(r"[0-9a-f]{8,128}")
 
-#: A directory being prepared under ``partial/``, and one being taken over: ``.adopt-<key>-<nonce>``.
+#: A directory being prepared under ``partial/``, and one in which another's claim is taken over.
 NEW = ".new-"
 ADOPT = ".adopt-"
 #: Where the partial stands inside the directory that takes it over.

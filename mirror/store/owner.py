@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from mirror.store.layout import nonce
 
 #: Seconds without a heartbeat after which an owner that cannot be seen from here counts as gone.
 SILENCE = 120.0
+_SIGNATURE = re.compile(r"(\d{1,12})-(\w*)-([0-9a-f]{8})-[0-9a-f]{16}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,23 @@ class Owner:
         return None if alive is None else not alive
 
 
+def signature() -> str:
+    """Return a name for work in progress that says whose it is; ``signer_gone`` reads it.
+
+    In the name, because a directory is there before anything can be written into it.
+    """
+    return f"{os.getpid()}-{_started(os.getpid())}-{_whereabouts()}-{nonce()}"
+
+
+def signer_gone(name: str) -> bool | None:
+    """Whether the process whose signature ends ``name`` is gone; None when that cannot be seen from here."""
+    found = _SIGNATURE.search(name)
+    if found is None or found[3] != _whereabouts():
+        return None
+    alive = is_alive(int(found[1]), found[2])
+    return None if alive is None else not alive
+
+
 def is_alive(pid: int, started: str) -> bool | None:
     """Whether the process that started at ``started`` still runs; None when the system does not say.
 
@@ -139,6 +158,11 @@ def _started(pid: int) -> str:
     return _state(pid)[1]
 
 
+@cache
+def _whereabouts() -> str:
+    return hashlib.sha256("\n".join((*_place(), _boot())).encode()).hexdigest()[:8]
+
+
 def _text(path: str) -> str:
     try:
         return Path(path).read_text(encoding="ascii", errors="replace").strip()
@@ -171,4 +195,4 @@ def _ask_ps(pid: int) -> tuple[str, str]:
         text=True,
         check=False,
     ).stdout.split(maxsplit=1)
-    return (answer[0][0], answer[1].strip()) if len(answer) == 2 else ("", "")
+    return (answer[0][0], re.sub(r"\W", "", answer[1])) if len(answer) == 2 else ("", "")

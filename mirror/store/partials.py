@@ -51,6 +51,7 @@ class Partial:
         self._claim = claim
         self._clock = clock
         self._beat_at = clock() + HEARTBEAT
+        self._published = False
         try:
             with disk.our_errors(self.path):
                 self._journal = journal.parse(disk.read_file(claim.directory, JOURNAL))
@@ -69,7 +70,7 @@ class Partial:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self.committed is not None:
+        if self._published:
             return
         try:
             self.release()
@@ -210,6 +211,7 @@ class Partial:
         except StoreError:
             self._journal = before  # the file may say otherwise; the bytes beside it refute it
             raise
+        self._published = True
         self._content.close()
         return blob
 

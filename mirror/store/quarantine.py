@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mirror.digests import MultiDigest, digest_file
-from mirror.store import claims, disk
+from mirror.store import disk, rooms
 from mirror.store.layout import BYTES, EVIDENCE, Layout
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def seal(layout: Layout, source: bytes | Path, evidence: dict[str, Any]) -> Path
         ReadOnlyStoreError: The store cannot be written.
         StoreError: Anything else that the system says.
     """
-    with disk.our_errors(layout.quarantine), claims.workroom(layout) as room:
+    with disk.our_errors(layout.quarantine), rooms.workroom(layout) as room:
         case = room / "case"
         case.mkdir()
         layout.quarantine.mkdir(exist_ok=True)

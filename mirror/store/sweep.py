@@ -7,13 +7,15 @@ has just published, and whose row the ledger may still lack, counts as needed.
 
 from __future__ import annotations
 
+import stat
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from mirror.store import adoption, blobs, claims, disk, quarantine, states
+from mirror.store import adoption, blobs, claims, disk, quarantine, rooms, states
 from mirror.store.layout import ADOPT, DATA, LIFTED, NEW, OWNER, Layout, is_key
+from mirror.store.usage import walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Seconds for which a new blob is kept without a row: its process may just be writing it.
 GRACE = 60.0
+#: Seconds after which a room of another host is an orphan; no step takes that long, and rooms have no heartbeat.
+ROOM_SILENCE = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ def plan_gc(
     Raises:
         StoreError: The store cannot be read.
     """
-    now = claims.clock(layout) or time.time()
+    now = rooms.clock(layout) or time.time()
     claimed = [*_claimed(layout, needed, now, partial_older_than)]
     keep = set(needed) | _pending(layout, {item.path for item in claimed})
     unneeded = (
@@ -139,11 +143,11 @@ def _cases(layout: Layout) -> Iterator[GcItem]:
 
 
 def _abandoned(layout: Layout, room: Path) -> bool:
-    """Whether neither the room's owner lives nor that of a claim that it lifted."""
-    if not adoption.is_free(layout, room, claims.read_owner(room)):
-        return False
+    """Whether neither the room's process lives nor the owner of a claim that it lifted."""
     lifted = room / LIFTED
-    return not lifted.is_dir() or adoption.is_free(layout, lifted, claims.read_owner(lifted))
+    return rooms.is_abandoned(layout, room, silence=ROOM_SILENCE) and (
+        not disk.names(lifted) or adoption.is_free(layout, lifted, claims.read_owner(lifted))
+    )
 
 
 def _remove_directory(layout: Layout, item: GcItem) -> bool:
@@ -154,9 +158,9 @@ def _remove_directory(layout: Layout, item: GcItem) -> bool:
         return free and adoption.discard(layout, item.path.name, owner)
     if item.kind == "orphan" and not _abandoned(layout, item.path):
         return False
-    with disk.our_errors(item.path), claims.workroom(layout) as room:
+    with disk.our_errors(item.path), rooms.workroom(layout) as room:
         try:
-            item.path.rename(room / "old")
+            item.path.rename(room / item.path.name)
         except FileNotFoundError:
             return False
     return True
@@ -187,5 +191,4 @@ def _age(path: Path, now: float) -> float:
 
 
 def _size(path: Path) -> int:
-    with disk.our_errors(path, reading=True):
-        return sum(each.lstat().st_size for each in path.rglob("*") if each.is_file())
+    return sum(found.st_size for _, found in walk(path) if not stat.S_ISDIR(found.st_mode))

@@ -12,6 +12,7 @@ from mirror.store import disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from mirror.store.layout import Layout
 
@@ -49,7 +50,7 @@ def du(layout: Layout) -> Usage:
     sizes = {"blobs": 0, "partial": 0, "quarantine": 0, "": 0}
     allocated = 0
     seen: set[tuple[int, int]] = set()
-    for room, found in _walk(os.fspath(layout.root), None):
+    for room, found in walk(layout.root):
         directory = stat.S_ISDIR(found.st_mode)
         if found.st_nlink > 1 and not directory:
             if (found.st_dev, found.st_ino) in seen:
@@ -90,11 +91,18 @@ def check_room(layout: Layout, needed: int) -> None:
         raise DiskFullError(f"{layout.root}: {needed} bytes are needed, {free} are free")
 
 
-def _walk(path: str, room: str | None) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield what is at ``path`` and under it, with the name of the room it is in.
+def walk(top: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield what ``top`` is and what is under it, with the name under ``top`` that leads there.
 
-    What disappears meanwhile, because a pull goes on, is left out.
+    What disappears meanwhile, because somebody works there, is left out.
+
+    Raises:
+        StoreError: It cannot be read.
     """
+    return _walk(os.fspath(top), None)
+
+
+def _walk(path: str, room: str | None) -> Iterator[tuple[str, os.stat_result]]:
     with disk.our_errors(path, reading=True):
         try:
             found = os.lstat(path)

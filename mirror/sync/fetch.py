@@ -190,4 +190,10 @@ class _Work:
 
 def _policy(request: Request) -> Policy:
     rate = RateLimit(request.limit_rate) if request.limit_rate else None
-    return Policy(stall=request.stall, rate=rate, hosts=HostLimits(request.jobs))
+    return Policy(
+        stall=request.stall,
+        attempts=request.retries + 1,
+        backoff=request.retry_pause,
+        rate=rate,
+        hosts=HostLimits(request.jobs),
+    )

@@ -38,6 +38,8 @@ class Request:
         dry_run: Stop after the plan.
         limit_rate: Bytes a second over all transfers; None for no limit.
         stall: Seconds without a byte after which a connection is given up.
+        retries: Further tries in a row for a file that brings no new byte; then it is given up.
+        retry_pause: Seconds before the first of them; each further pause is twice as long.
         look_inside: List the members of archives and hold them against the catalog.
     """
 
@@ -51,6 +53,8 @@ class Request:
     dry_run: bool = False
     limit_rate: float | None = None
     stall: float = 60.0
+    retries: int = 5
+    retry_pause: float = 0.5
     look_inside: bool = True
 
 

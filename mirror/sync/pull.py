@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from mirror.errors import OfflineError, UnpinnedError
 from mirror.model import Authority, Digest, RemoteFile
 from mirror.plan import Plan, make_plan
-from mirror.sync.listing import list_all
 from mirror.sync.outcome import Outcome, Planned, Problem, Request
 from mirror.sync.survey import Survey, survey
 
@@ -53,6 +52,8 @@ def pull(parts: Parts, request: Request, *, watch: Callable[[Progress | Planned]
         if found.unlisted and request.offline and not request.locked:
             outcome.problems += [Problem(a.name, _offline(a.name, "was never listed")) for a in found.unlisted]
         elif found.unlisted:
+            from mirror.sync.listing import list_all
+
             outcome.events += list_all(parts, request, found, reader, outcome, stop=stop)
         outcome.plan = plan = _plan(parts, request, found, reader, outcome)
     if not request.dry_run and not stop.is_set() and (not plan.empty or outcome.events):

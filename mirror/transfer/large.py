@@ -129,9 +129,7 @@ class Large:
             return
         limit = board.reach(run)
         validator = self._validator(url) if run.next or limit is not None else None
-        asked = self._course.policy.clock()
         with self._course.ask(start=run.next, stop=limit, validator=validator, size=board.size) as tap:
-            self._widening.latency = self._course.policy.clock() - asked
             if tap.reply.span.start != run.next:
                 run = self._rewind(tap.reply)
             self.check(tap.reply, run)
@@ -269,7 +267,7 @@ class Large:
             self._widening.refuse(now, 1 + self._helpers.flowing)
         helpers = self._helpers
         if helpers is not None:
-            self._widening.latency = max(self._widening.latency, helpers.latency)
+            self._widening.latency = helpers.latency
         flowing = 1 + (helpers.flowing if helpers is not None else 0)
         width = self._widening.look(now, board.arrived, missing=size - board.held, flowing=flowing)
         if helpers is None and width > 1 and board.split(run, self._course.policy.max_ranges) > 1:

@@ -74,7 +74,7 @@ class Helpers:
         """Have ``width`` further connections, as far as the host's limit and the work allow."""
         while self.busy > width:
             self._helpers.pop().cancel()
-        while self.busy < width:
+        for _ in range(width - self.busy):
             if not self._course.policy.hosts.enter(self._course.host):
                 self.refused = True
                 return
@@ -97,7 +97,6 @@ class Helpers:
                 try:
                     self._fetch(helper, run)
                 finally:
-                    helper.flowing = False
                     self._board.leave(run)
         except (SourceError, ImpostorError):
             self.refused = True  # the course has the record
@@ -106,6 +105,7 @@ class Helpers:
         except TransferStopped:
             return
         finally:
+            helper.flowing = False
             self._course.policy.hosts.leave(host)
 
     def _fetch(self, helper: _Helper, run: Run) -> None:

@@ -15,7 +15,7 @@ FAST = 256 << 20
 WORTH = 0.2
 #: Seconds over which a rate is measured at the least; servers that cap a connection send in
 #: bursts, nginx one every 50 ms at 40 MB/s.
-WINDOW = 0.06
+WINDOW = 0.05
 #: How often the latency of a request has to fit into that time.
 _LATENCIES = 4
 #: What another connection has to bring: a quarter more bytes in the same time.
@@ -30,7 +30,7 @@ class Widening:
 
     Attributes:
         most: Connections that are allowed.
-        latency: Seconds from a request to its first byte, as measured.
+        latency: Seconds from a request to its first byte, as measured on the further connections.
         width: Connections that are wanted now.
     """
 

@@ -37,6 +37,10 @@ class Fields:
             return None
         return values[0].strip()
 
+    def names(self) -> Iterable[str]:
+        """Return the names, in lower case."""
+        return self._values.keys()
+
     def __contains__(self, name: object) -> bool:
         return name in self._values
 

@@ -104,16 +104,18 @@ def framing(head: Head, method: str) -> Framing:
     Source: RFC 9112 §6.3 (message body length), §9.3 (persistence).
     """
     got = head.fields
-    options = {option.strip().lower() for value in got.all("connection") for option in value.split(",")}
-    keep_alive = "close" not in options and (head.minor >= 1 or "keep-alive" in options)
+    keep_alive = head.minor >= 1
+    if "connection" in got:
+        options = {option.strip().lower() for value in got.all("connection") for option in value.split(",")}
+        keep_alive = "close" not in options and (keep_alive or "keep-alive" in options)
     if method == "HEAD" or head.status in {204, 304}:
         return Framing(0, chunked=False, keep_alive=keep_alive)
-    codings = [c.strip().lower() for value in got.all("transfer-encoding") for c in value.split(",") if c.strip()]
-    if codings == ["chunked"]:
+    if "transfer-encoding" in got:
+        codings = [c.strip().lower() for value in got.all("transfer-encoding") for c in value.split(",")]
+        if codings != ["chunked"]:
+            raise SourceError(f"unknown transfer coding {', '.join(codings)[:60]}", transient=True)
         # With a length as well, or from HTTP/1.0, somebody on the way may see another end than we do.
         trusted = head.minor >= 1 and "content-length" not in got
         return Framing(None, chunked=True, keep_alive=keep_alive and trusted)
-    if codings:
-        raise SourceError(f"unknown transfer coding {', '.join(codings)[:60]}", transient=True)
     length = content_length(got)
     return Framing(length, chunked=False, keep_alive=keep_alive and length is not None)

@@ -88,11 +88,12 @@ def content_length(headers: HeaderSource) -> int | None:
 
     Source: RFC 9110 §8.6 (a list of equal values counts as one).
     """
-    values = {part.strip() for value in fields(headers).all("content-length") for part in value.split(",")}
+    values = fields(headers).all("content-length")
     if not values:
         return None
-    value = values.pop()
-    if values or not _NUMBER.fullmatch(value):
+    different = {part.strip() for value in values for part in value.split(",")}
+    value = different.pop()
+    if different or not _NUMBER.fullmatch(value):
         raise SourceError("the reply's Content-Length is malformed or contradicts itself", transient=True)
     return int(value)
 

@@ -96,9 +96,17 @@ def hub_error(status: int, headers: HeaderSource, url: str) -> SourceError | Non
     where = redact(url)
     said = f" ({words})" if words else ""
     if code == "EntryNotFound":
-        return NotFoundError(f"{where}: the repository has no such file at this revision{said}", status=status)
+        return NotFoundError(
+            f"{where}: the repository has no such file at this revision{said}",
+            status=status,
+            hint="`minibert-mirror pull --update` asks again what the repository holds",
+        )
     if code == "RevisionNotFound":
-        return NotFoundError(f"{where}: the repository has no such revision{said}", status=status)
+        return NotFoundError(
+            f"{where}: the repository has no such revision{said}",
+            status=status,
+            hint="name a branch, a tag or a full commit that the repository has",
+        )
     if code == "RepoNotFound":
         return NotFoundError(
             f"{where}: no such repository, or it is private{said}",

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import urllib.parse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mirror.upstream.server import Server
 from mirror.upstream.world import World
 from tests.upstream_world import COMMIT, CONFIG, REPO, WEIGHTS, Wire, exchange, resolve, serving, small_world
+
+if TYPE_CHECKING:
+    from mirror.upstream.server import Server
 
 LATER = "b" * 40
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()

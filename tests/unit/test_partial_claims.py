@@ -11,7 +11,7 @@ import pytest
 
 from mirror.errors import BusyError, StoreError
 from mirror.store import Store, partial_key
-from mirror.store.owner import SILENCE
+from mirror.store.owner import SILENCE, signature
 
 KEY = partial_key("a file")
 DATA = b"0123456789" * 100
@@ -124,10 +124,16 @@ def test_a_claim_that_names_nobody_is_judged_by_its_age(store: Store, silent: fl
 
 def test_a_claim_without_an_owner_is_judged_by_its_directory(store: Store) -> None:
     claim(store).mkdir(parents=True)
+    (claim(store) / "data").write_bytes(b"x")
     with pytest.raises(BusyError):
         store.partial(KEY)
     now = claim(store).stat().st_mtime
     os.utime(claim(store), (now, now - SILENCE - 30))
+    store.partial(KEY).forget()
+
+
+def test_an_empty_directory_is_nobodys_claim(store: Store) -> None:
+    claim(store).mkdir(parents=True)
     store.partial(KEY).forget()
 
 
@@ -165,36 +171,42 @@ def test_writing_keeps_the_heart_beating_every_ten_seconds(tmp_path: Path) -> No
     partial.forget()
 
 
-def strand(store: Store, *, adopter: dict[str, Any]) -> None:
+def strand(store: Store, *, adopter: str) -> None:
     """Stop an adoption between its two renames: the claim stands inside the adopter's directory."""
     leave(store, started="1")
-    owner = json.loads((claim(store) / "owner.json").read_text()) | adopter
-    room = store.root / "partial" / f".adopt-{KEY}-0123"
+    room = store.root / "partial" / f".adopt-{KEY}-{adopter}"
     room.mkdir()
-    (room / "owner.json").write_text(json.dumps(owner))
     claim(store).rename(room / "was")
 
 
+def dead_signature() -> str:
+    pid, _, rest = signature().split("-", 2)
+    return f"{pid}-1-{rest}"  # its process id belongs to another by now
+
+
 def test_an_adoption_that_died_half_way_loses_no_byte(store: Store) -> None:
-    strand(store, adopter={"started": "2"})
+    strand(store, adopter=dead_signature())
     with store.partial(KEY) as partial:
         assert partial.contiguous == 300
-    store.run_gc(store.plan_gc(set()))
     assert [path.name for path in (store.root / "partial").iterdir()] == [KEY]
 
 
 def test_an_adoption_under_way_is_left_alone(store: Store) -> None:
-    strand(store, adopter=json.loads(_mine(store)))
+    strand(store, adopter=signature())
     with pytest.raises(BusyError):
         store.partial(KEY)
     assert store.run_gc(store.plan_gc(set())) == ()
 
 
-def _mine(store: Store) -> str:
-    partial = store.partial(partial_key("another"))
-    text = (store.root / "partial" / partial.key / "owner.json").read_text()
+def test_an_owner_that_forgets_while_it_is_lifted_leaves_no_claim(store: Store) -> None:
+    partial = store.partial(KEY)
+    room = store.root / "partial" / f".adopt-{KEY}-{dead_signature()}"
+    room.mkdir()
+    claim(store).rename(room / "was")
     partial.forget()
-    return text
+    store.partial(KEY).forget()
+    store.run_gc(store.plan_gc(set()))
+    assert not any((store.root / "partial").iterdir())
 
 
 def test_a_lifted_owner_goes_on_undisturbed(store: Store) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mirror.store import GcItem, Store, partial_key
-from mirror.store.owner import SILENCE
+from mirror.store.owner import SILENCE, signature
+from mirror.store.sweep import ROOM_SILENCE
 
 A, B, C = (letter * 64 for letter in "abc")
 KEY = partial_key("a file")
@@ -144,23 +145,51 @@ def test_another_hosts_partial_goes_only_after_its_silence(store: Store, silent:
     assert path.exists() != goes
 
 
-def test_what_a_dead_process_left_half_done_is_an_orphan(store: Store) -> None:
-    dead = json.loads((abandon(store, started="1") / "owner.json").read_text())
-    for name in (".new-0123", f".adopt-{KEY}-4567"):
+def left_half_done(store: Store, signed: str) -> None:
+    for name in (f".new-{signed}", f".adopt-{KEY}-{signed}"):
         room = store.root / "partial" / name
-        room.mkdir()
-        (room / "owner.json").write_text(json.dumps(dead))
+        room.mkdir(parents=True)
         (room / A).write_bytes(b"a blob that got no name")
+
+
+def test_what_a_dead_process_left_half_done_is_an_orphan(store: Store) -> None:
+    abandon(store, started="1")
+    pid, _, rest = signature().split("-", 2)
+    left_half_done(store, f"{pid}-1-{rest}")
     plan = store.plan_gc(set())
     assert kinds(plan.items) == ["orphan", "orphan"]
+    assert plan.size == 2 * len(b"a blob that got no name")
     store.run_gc(plan)
     assert [path.name for path in (store.root / "partial").iterdir()] == [KEY]
 
 
 def test_what_a_live_process_is_doing_is_no_orphan(store: Store) -> None:
-    abandon(store)
-    (store.root / "partial" / KEY).rename(store.root / "partial" / ".new-0123")
+    left_half_done(store, signature())
     assert store.plan_gc(set(), partial_older_than=0).items == ()
+
+
+@pytest.mark.parametrize(("silent", "goes"), [(ROOM_SILENCE - 60, False), (ROOM_SILENCE + 60, True)])
+@pytest.mark.parametrize("signed", ["123-456-00000000-0123456789abcdef", "unsigned"])
+def test_what_cannot_be_judged_is_an_orphan_only_after_a_long_silence(
+    store: Store, signed: str, silent: float, *, goes: bool
+) -> None:
+    left_half_done(store, signed)
+    for room in (store.root / "partial").iterdir():
+        os.utime(room, (0, room.stat().st_mtime - silent))
+    store.run_gc(store.plan_gc(set()))
+    assert any((store.root / "partial").iterdir()) != goes
+
+
+def test_a_live_claim_in_a_dead_adopters_hands_is_no_orphan(store: Store) -> None:
+    partial = store.partial(KEY)
+    partial.restart(5)
+    pid, _, rest = signature().split("-", 2)
+    room = store.root / "partial" / f".adopt-{KEY}-{pid}-1-{rest}"
+    room.mkdir()
+    (store.root / "partial" / KEY).rename(room / "was")
+    assert store.plan_gc(set(), partial_older_than=0).items == ()
+    partial.write(0, 0, b"12345")
+    assert partial.commit(A).path.read_bytes() == b"12345"
 
 
 def test_quarantine_goes_only_when_asked(store: Store) -> None:

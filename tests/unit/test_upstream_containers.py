@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import pickle
@@ -27,6 +28,18 @@ from mirror.upstream.vocabulary import sentencepiece_model, sentencepieces, text
 MODELS: dict[str, dict[str, Any]] = {entry["id"]: entry for entry in shipped_catalog()["models"]}
 FAMILIES = ("bert_uncased_L-2_H-128_A-2", "tinybert-4l-312d", "distilbert-base-uncased", "albert-base-v1")
 
+#: CRC-32C of BERT-Mini's tensors, in the order of their names, as its index holds them.
+#: Source: google-research/bert, uncased_L-4_H-256_A-4/bert_model.ckpt.index, Apache-2.0.
+MINI_CRCS = """
+    f7de6374 690cf732 9edccc2d 61900013 0b2213ec 4eae89f3 220fab9e a4f74c2f 06eb44b5 2329ffbf 97ff19b4 4360eb76
+    66dbad7d 205edafe 702120a1 d99a0d9a 482db1ef cea70846 0ebcdb67 25195524 8af11af2 a680d422 efb107fa 0eb704c0
+    e8e66d7a 19acaeed d26fa944 38083136 57862021 8622fbe3 4d4509b6 5f254543 0bff95b6 812eae03 a7601208 507ece7c
+    cf1c5513 6086f504 239d1d22 1d758615 40e36986 8a2e32ae c498d6a5 493e6b54 00d498d1 5a1ad3cd e23f9d92 dc9abee7
+    33069c9d 476cdd19 9282cd5e fb8ca4eb ae033ab2 7f0ccd0d 8e8555aa ef634edd 7eecd340 0af92c11 2a2bd9f7 56f6f0bf
+    8b602f4b 46c24bdf 589b11a4 76a4c235 f7db2a96 ce788770 971fb18d 64fcdd9a d3ab5777 b4241c55 d18df5fa 26a4c590
+    f5a50531 cb57accd a2757f48 dbf35bbe ac0804a4 94374350
+"""
+
 
 def files(model: str) -> ModelFiles:
     return ModelFiles.of(MODELS[model], seed=0, scale=32)
@@ -43,8 +56,8 @@ def test_a_pdparams_is_byte_for_byte_what_pickle_writes(model: str) -> None:
     # A copy in C order: numpy would note Fortran order, which Paddle's own arrays never have.
     state: dict[str, Any] = {one.name: np.array(one.array, order="C") for one in tensors}
     state[paddle_pickle.NAME_TABLE] = {one.name: f"parameter_{at}" for at, one in enumerate(tensors)}
-    core = type(np.array(0).__reduce__()[0]).__module__ and np.array(0).__reduce__()[0].__module__  # type: ignore[misc]
-    core = core.removesuffix(".multiarray")
+    rebuild: Any = np.array(0).__reduce__()[0]
+    core = rebuild.__module__.removesuffix(".multiarray")
     assert paddle_pickle.write(tensors, numpy_core=core) == pickle.dumps(state, protocol=2)
 
 
@@ -146,6 +159,22 @@ def test_a_tensorflow_index_has_its_magic_and_right_crcs() -> None:
         assert stored_crc == tf_bundle.mask(google_crc32c.value(block))
 
 
+def test_googles_own_index_of_bert_mini_comes_out_byte_for_byte() -> None:
+    # Names, shapes, order and offsets are ours, only the numbers' CRCs are Google's.
+    made = ModelFiles.of(MODELS["bert_uncased_L-4_H-256_A-4"], seed=0, scale=1)
+    variables = sorted(naming.tensorflow(made.architecture, made.specs), key=lambda one: one.name)
+    entries, offset = [], 0
+    for variable, crc in zip(variables, MINI_CRCS.split(), strict=True):
+        shape = variable.spec.shape[::-1] if variable.transposed else variable.spec.shape
+        entries.append(tf_bundle.Entry(variable.name, shape, offset, 4 * variable.spec.count, int(crc, 16)))
+        offset += 4 * variable.spec.count
+    google = next(source for source in made.entry["sources"] if source["id"] == "google")
+    pins = {member["path"]: member for member in google["files"][0]["members"]}
+    index = tf_bundle.index(entries)
+    assert hashlib.sha256(index).hexdigest() == pins["bert_model.ckpt.index"]["sha256"]
+    assert offset == pins["bert_model.ckpt.data-00000-of-00001"]["size"]
+
+
 def test_a_mask_is_the_published_rotation() -> None:
     # LevelDB's own test vector: masking is not the identity and differs when repeated.
     crc = google_crc32c.value(b"foo")
@@ -180,7 +209,11 @@ def test_alberts_archive_is_one_folder() -> None:
     with tarfile.open(fileobj=io.BytesIO(files("albert-base-v1").albert_archive("albert_base"))) as archive:
         names = archive.getnames()
     assert names[0] == "albert_base"
-    assert {name.partition("/")[2] for name in names[1:]} >= {"albert_config.json", "model.ckpt-best.index", "30k-clean.model"}
+    assert {name.partition("/")[2] for name in names[1:]} >= {
+        "albert_config.json",
+        "model.ckpt-best.index",
+        "30k-clean.model",
+    }
 
 
 def test_archives_do_not_depend_on_the_clock() -> None:

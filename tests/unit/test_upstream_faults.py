@@ -101,7 +101,7 @@ def test_a_mistake_in_a_step_is_named(step: dict[str, Any], named: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "[1]", '[{"path": "*"}]', '{"*": [{"fault": "nope"}]}'])
 def test_a_script_file_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         load_script(text)
 
 

@@ -7,13 +7,12 @@ import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mirror.upstream.content import Content
 from mirror.upstream.mischief import FAULTS
-from mirror.upstream.server import Server
 from tests.upstream_world import (
     COMMIT,
     REPO,
@@ -25,6 +24,9 @@ from tests.upstream_world import (
     small_world,
     unchunked,
 )
+
+if TYPE_CHECKING:
+    from mirror.upstream.server import Server
 
 SIZE = len(WEIGHTS)
 OTHER = bytes(Content(WEIGHTS).variant().data)
@@ -327,7 +329,9 @@ def test_a_redirect_loop_never_ends(growing: bool) -> None:
 
 def test_a_redirect_can_lead_anywhere() -> None:
     assert struck("redirect_to", url="ftp://x/y").header("location") == "ftp://x/y"
-    with serving(faults={"/weights.bin": [{"fault": "redirect_to", "to": "google", "path": "/b", "code": 307}]}) as server:
+    with serving(
+        faults={"/weights.bin": [{"fault": "redirect_to", "to": "google", "path": "/b", "code": 307}]}
+    ) as server:
         got = exchange(server.url("plain", "/weights.bin"))
         assert (got.status, got.header("location")) == (307, server.url("google", "/b"))
 

@@ -1,0 +1,182 @@
+"""``ledger``: verify, read and export the record of everything that happened."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mirror.cli.output import emit, json_option, remark, size
+
+if TYPE_CHECKING:
+    from mirror.cli import Workspace
+    from mirror.ledger import Entry
+
+#: Lines that ``log`` prints when nobody says how many.
+_LAST = 50
+_TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S%z"]
+
+
+def _utc(context: click.Context, parameter: click.Parameter, value: datetime | None) -> datetime | None:
+    """Take a time without a zone as UTC, as the ledger writes it."""
+    return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+def _event_hash(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Take what ``ledger head`` printed: a hash, or a number and a hash."""
+    found = None if value is None else re.fullmatch(r"(?:\d+ )?([0-9a-fA-F]{64})", value.strip())
+    if value is not None and found is None:
+        raise click.BadParameter("64 hexadecimal digits, as `minibert-mirror ledger head` prints them")
+    return found[1].lower() if found else None
+
+
+@click.group()
+def ledger() -> None:
+    """Verify, read and export the record of everything that happened.
+
+    Every event is chained to the one before by a hash, and the tables that say what
+    is held follow from the events. docs/ledger.md says how to recompute it all.
+
+    \b
+    minibert-mirror ledger verify
+    minibert-mirror ledger log --subject bert-tiny@huggingface
+    minibert-mirror ledger head > head-of-today.txt
+    minibert-mirror ledger export --as csv --out events.csv
+    """
+
+
+@ledger.command()
+@click.option("--head", callback=_event_hash, metavar="HASH", help="The hash of an event, kept elsewhere before.")
+@json_option
+@click.pass_obj
+def verify(workspace: Workspace, *, head: str | None, as_json: bool) -> None:
+    """Check every hash, replay every event, and compare every row of state.
+
+    Names each row that is not what was written, and a tail that was cut. With --head,
+    also a history that was written anew from end to end.
+
+    \b
+    minibert-mirror ledger verify
+    minibert-mirror ledger verify --head "$(cat head-of-last-month.txt)"
+    """
+    from mirror.ledger import Ledger
+
+    with Ledger.reader(workspace.ledger_path) as reader:
+        audit = reader.verify(head)
+    if as_json:
+        emit({"sound": True, "events": audit.events, "head": audit.head, "anchored": audit.anchored})
+        return
+    click.echo(f"sound: {audit.events} events, head {audit.head}")
+    if audit.anchored is None and audit.events:
+        remark(f"there is no {workspace.ledger_path.with_suffix('.head').name} to compare with")
+
+
+@ledger.command()
+@click.option("--kind", metavar="KIND", help="Only events of this kind: listed, stored, failed, disputed …")
+@click.option("--subject", metavar="NAME", help="Only those about this artifact, artifact/path or sha256:….")
+@click.option("--since", type=click.DateTime(_TIMES), callback=_utc, help="Only those at this time (UTC) or later.")
+@click.option(
+    "--limit", type=click.IntRange(min=0), metavar="N", help=f"Only the last N; {_LAST} when nothing narrows."
+)
+@json_option
+@click.pass_obj
+def log(
+    workspace: Workspace,
+    *,
+    kind: str | None,
+    subject: str | None,
+    since: datetime | None,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """Print events, the oldest first.
+
+    \b
+    minibert-mirror ledger log
+    minibert-mirror ledger log --kind failed --since 2025-01-31
+    minibert-mirror ledger log --subject bert-tiny@google --json
+    """
+    from mirror.ledger import Ledger
+
+    if limit is None and not (kind or subject or since):
+        limit = _LAST
+    with Ledger.reader(workspace.ledger_path) as reader:
+        for entry in reader.events(subject, kind, since, limit):
+            if as_json:
+                emit(entry._asdict())
+            else:
+                click.echo(_line(entry))
+
+
+@ledger.command()
+@json_option
+@click.pass_obj
+def head(workspace: Workspace, *, as_json: bool) -> None:
+    """Print the number and the hash of the last event.
+
+    Keep it where nobody who can write the mirror can write: printed, mailed, signed,
+    in another repository. It binds every event so far.
+
+    \b
+    minibert-mirror ledger head > head-of-today.txt
+    """
+    from mirror.ledger import Ledger
+
+    with Ledger.reader(workspace.ledger_path) as reader:
+        last = reader.head()
+    if as_json:
+        emit(last._asdict())
+    else:
+        click.echo(str(last))
+
+
+@ledger.command()
+@click.option("--as", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True, help="The form.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Where to write. Default: stdout.")
+@click.option("--json", "as_json", is_flag=True, help="The same as --as jsonl.")
+@click.pass_obj
+def export(workspace: Workspace, *, form: str, out: Path | None, as_json: bool) -> None:
+    """Print every event with its hash, for other programs and for safe keeping.
+
+    \b
+    minibert-mirror ledger export > events.jsonl
+    minibert-mirror ledger export --as csv --out events.csv
+    """
+    from mirror.ledger import Ledger
+    from mirror.ledger.export import lines, write
+
+    with Ledger.reader(workspace.ledger_path) as reader:
+        text = lines(reader.events(), "jsonl" if as_json else form)
+        if out is not None:
+            write(out, text)
+            remark(f"wrote {out}")
+            return
+        for line in text:
+            click.echo(line, nl=False)
+
+
+def _line(entry: Entry) -> str:
+    """Return one event as a line for people."""
+    text = f"{entry.seq:>7}  {entry.at[:19]}Z  {entry.kind:<9} {entry.subject}  {_gist(entry.kind, entry.detail)}"
+    # A name from elsewhere must not move the cursor of whoever reads.
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in text).rstrip()
+
+
+def _gist(kind: str, detail: dict[str, Any]) -> str:
+    """Return the one thing that a person wants to know of an event."""
+    if kind == "listed":
+        return f"{len(detail['files'])} files at {(detail['revision'] or 'no revision')[:12]}"
+    if kind == "stored":
+        return f"{detail['how']}, {detail['level']}, {size(detail['size'])}"
+    if kind == "failed":
+        return f"{detail['error']}: {detail['message']}"
+    if kind == "disputed":
+        return f"against {len(detail['against'])} claims, in quarantine as {detail['quarantine']}"
+    if kind == "members":
+        return f"{len(detail['members'])} members"
+    if kind == "verified":
+        return f"{detail['verdict']} at level {detail['level']}"
+    return str(detail.get("why") or detail.get("tool") or "")

@@ -1,0 +1,75 @@
+"""What transfers tell, added up: safe from many threads, cheap enough for every buffer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mirror.sync.outcome import Planned
+from mirror.transfer.events import Advanced, Done, Failed, Progress, Restarted, Started, Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Seconds without a byte before it is said.
+SILENCE = 3.0
+
+
+@dataclass(slots=True)
+class Row:
+    """What is known of one file under way."""
+
+    name: str
+    size: int | None
+    done: int
+    heard: float
+    wait: str = ""
+
+    def note(self, now: float) -> str:
+        """Return what a person should know: a pause that was asked for, or silence."""
+        if self.wait:
+            return self.wait
+        silent = now - self.heard
+        return f"no data for {silent:.0f} s" if silent >= SILENCE else ""
+
+
+class Tally:
+    """Adds up what the transfers tell; safe from many threads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.files = self.finished = self.failed = 0
+        self.total = self.done = 0
+        self.rows: dict[str, Row] = {}
+        self.lock = threading.Lock()
+        self._clock = clock
+
+    def __call__(self, event: Progress | Planned) -> None:
+        """Take in one event."""
+        with self.lock:
+            if isinstance(event, Planned):
+                self.files, self.total = event.files, event.bytes
+            elif isinstance(event, Started):
+                self.rows[str(event.file)] = Row(str(event.file), event.size, event.held, self._clock())
+                self.done += event.held
+                if event.file.size is None:
+                    self.total += event.size or 0
+            else:
+                self._later(event)
+
+    def _later(self, event: Advanced | Waiting | Restarted | Done | Failed) -> None:
+        row = self.rows.get(str(event.file))
+        if row is not None and isinstance(event, Advanced):
+            row.done += event.bytes
+            row.heard, row.wait = self._clock(), ""
+            self.done += event.bytes
+        elif row is not None and isinstance(event, Restarted):
+            self.done -= row.done
+            row.done, row.wait = 0, event.why
+        elif row is not None and isinstance(event, Waiting):
+            row.wait = f"waits {event.seconds:.0f} s: {event.why}"
+        elif isinstance(event, Done | Failed):
+            self.rows.pop(str(event.file), None)
+            self.finished += 1
+            self.failed += isinstance(event, Failed)

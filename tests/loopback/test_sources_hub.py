@@ -1,0 +1,260 @@
+"""Listing a hub repository: one commit, every file, who vouches for it, and what a hub refuses."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import huggingface_hub
+import pytest
+
+from mirror.errors import (
+    AccessError,
+    CatalogError,
+    ChangedError,
+    ConnectionDroppedError,
+    NotFoundError,
+    RateLimitedError,
+    SourceError,
+    StalledError,
+)
+from mirror.model import Authority, Claim, Digest, Listing
+from mirror.sources.access import HubAccess
+from mirror.sources.listing import list_artifact
+from mirror.sources.opener import Openers
+from tests.loopback.scripted import Peer, Script, Scripted, answer, routes, scripted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COMMIT = "c" * 40
+REPO = "google/bert_uncased_L-2_H-128_A-2"
+REVISION = f"/api/models/{REPO}/revision/main?blobs=true"
+SHA256, BLOB = "a" * 64, "b" * 40
+
+
+@dataclass(frozen=True)
+class File:
+    path: str
+    urls: tuple[str, ...] = ()
+    promised_size: int | None = None
+    pins: tuple[Claim, ...] = ()
+
+    def claims(self) -> tuple[Claim, ...]:
+        return self.pins
+
+
+@dataclass(frozen=True)
+class Artifact:
+    name: str = "bert-tiny@huggingface"
+    kind: str = "hub"
+    repo: str | None = REPO
+    revision: str | None = None
+    url: str | None = None
+    code: str | None = None
+    files: tuple[File, ...] = ()
+
+
+def repo_json(**changes: Any) -> bytes:
+    siblings = [
+        {"rfilename": "config.json", "size": 382, "blobId": BLOB},
+        {
+            "rfilename": "model.safetensors",
+            "size": 17,
+            "blobId": "d" * 40,
+            "lfs": {"sha256": SHA256, "size": 17, "pointerSize": 130},
+        },
+        {"rfilename": "pytorch_model.bin", "size": 18, "blobId": "e" * 40},
+    ]
+    value = {"id": REPO, "sha": COMMIT, "siblings": siblings, "private": False, **changes}
+    return answer(json.dumps(value).encode(), "Content-Type: application/json")
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    yield
+    logger.setLevel(level)
+
+
+def listed(server: Scripted, artifact: Artifact | None = None, token: str | None = None, **more: Any) -> Listing:
+    access = HubAccess(server.url, token)
+    with Openers.of({}, stall=more.pop("stall", 5), hub=access) as openers:
+        return list_artifact(artifact or Artifact(), hub=access, client=openers.client, **more)
+
+
+def test_a_ref_becomes_a_commit_with_sizes_and_digests() -> None:
+    with scripted(routes({REVISION: repo_json()})) as server:
+        found = listed(server)
+        assert (found.artifact, found.revision) == ("bert-tiny@huggingface", COMMIT)
+        config, weights, _ = found.files
+        assert (config.path, config.size, config.revision) == ("config.json", 382, COMMIT)
+        assert config.urls == (f"{server.url}/{REPO}/resolve/{COMMIT}/config.json",)
+        where = f"127.0.0.1 API at {COMMIT}"
+        assert config.claims == (Claim(Digest("git-sha1", BLOB), Authority.PUBLISHER, where),)
+        assert weights.sha256 == SHA256
+        assert [asked.target for asked in server.asked] == [REVISION]  # one question, and none about who asks
+
+
+def test_a_pinned_commit_is_asked_for_by_name() -> None:
+    with scripted(routes({REVISION.replace("main", COMMIT): repo_json()})) as server:
+        assert listed(server, Artifact(revision=COMMIT)).revision == COMMIT
+
+
+def test_a_hub_that_answers_for_another_commit_is_refused() -> None:
+    with scripted(routes({REVISION.replace("main", "d" * 40): repo_json()})) as server, pytest.raises(ChangedError):
+        listed(server, Artifact(revision="d" * 40))
+
+
+def test_pins_are_merged_and_a_pinned_path_that_is_gone_stays() -> None:
+    pin = Claim(Digest("sha256", "f" * 64), Authority.CATALOG, "catalog.json")
+    artifact = Artifact(files=(File("config.json", pins=(pin,)), File("gone.txt", promised_size=5, pins=(pin,))))
+    with scripted(routes({REVISION: repo_json()})) as server:
+        files = {file.path: file for file in listed(server, artifact).files}
+        assert [claim.authority for claim in files["config.json"].claims] == [Authority.CATALOG, Authority.PUBLISHER]
+        assert (files["gone.txt"].size, files["gone.txt"].claims) == (5, (pin,))
+        assert files["gone.txt"].urls == (f"{server.url}/{REPO}/resolve/{COMMIT}/gone.txt",)
+
+
+def test_formats_narrow_the_weights_and_keep_the_rest() -> None:
+    with scripted(routes({REVISION: repo_json()})) as server:
+        paths = [file.path for file in listed(server, formats=["safetensors"]).files]
+        assert paths == ["config.json", "model.safetensors"]
+
+
+def test_a_hub_without_metadata_is_asked_for_its_tree() -> None:
+    tree = f"/api/models/{REPO}/tree/{COMMIT}?recursive=true&expand=false"
+    first = [
+        {"type": "directory", "path": "onnx", "oid": "1" * 40, "size": 0},
+        {"type": "file", "path": "config.json", "size": 382, "oid": BLOB},
+    ]
+    second = [
+        {
+            "type": "file",
+            "path": "onnx/model.onnx",
+            "size": 17,
+            "oid": "d" * 40,
+            "lfs": {"oid": SHA256, "size": 17, "pointerSize": 130},
+        }
+    ]
+
+    def script(peer: Peer) -> None:
+        pages = {
+            REVISION: repo_json(siblings=[{"rfilename": "config.json"}]),
+            tree: answer(json.dumps(first).encode(), f'Link: <{server.url}{tree}&cursor=2>; rel="next"'),
+            f"{tree}&cursor=2": answer(json.dumps(second).encode()),
+        }
+        routes(pages)(peer)
+
+    with scripted(script) as server:
+        found = listed(server)
+        assert [(file.path, file.size) for file in found.files] == [("config.json", 382), ("onnx/model.onnx", 17)]
+        assert found.files[1].sha256 == SHA256
+
+
+@pytest.mark.parametrize("token", [None, "hf_secret"])
+def test_the_token_is_sent_when_there_is_one(token: str | None) -> None:
+    with scripted(routes({REVISION: repo_json()})) as server:
+        listed(server, token=token)
+        assert server.asked[0].headers.get("authorization") == (f"Bearer {token}" if token else None)
+
+
+def test_a_renamed_repository_is_followed_without_the_token_leaving() -> None:
+    with scripted(routes({"/api/models/new/name": repo_json()})) as other:
+        moved = answer(b"", f"Location: {other.url}/api/models/new/name", status="307 Moved")
+        with scripted(routes({REVISION: moved})) as server:
+            assert listed(server, token="hf_secret").revision == COMMIT
+            assert "authorization" in server.asked[0].headers
+            assert "authorization" not in other.asked[0].headers
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "error", "word"),
+    [
+        ("404 Not Found", ["X-Error-Code: RepoNotFound"], NotFoundError, "private"),
+        ("401 Unauthorized", ["X-Error-Code: RepoNotFound"], NotFoundError, "private"),
+        ("404 Not Found", ["X-Error-Code: RevisionNotFound"], NotFoundError, "no such revision"),
+        ("403 Forbidden", ["X-Error-Code: GatedRepo", "X-Error-Message: ask"], AccessError, "gated"),
+        ("401 Unauthorized", ["X-Error-Message: Invalid credentials in Authorization header"], AccessError, "Invalid"),
+        ("429 Too Many", ['ratelimit: "api";r=0;t=55'], RateLimitedError, "429"),
+        ("500 Oops", [], SourceError, "500"),
+    ],
+)
+def test_a_refusal_is_explained(status: str, headers: list[str], error: type[SourceError], word: str) -> None:
+    sent = answer(b"{}", *headers, status=status)
+    with scripted(routes({REVISION: sent})) as server, pytest.raises(error, match=word) as caught:
+        listed(server)
+    assert type(caught.value).__mro__.index(error) <= 1
+    assert REPO in str(caught.value)
+    assert caught.value.hint or error not in {NotFoundError, AccessError}
+    if error is RateLimitedError:
+        assert caught.value.retry_after == 55
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        answer(b"<!doctype html>log in", "Content-Type: text/html"),
+        answer(b"[]"),
+        answer(b'{"id": "x"}'),
+        repo_json(sha="main"),
+        repo_json(siblings=[{"rfilename": "../../etc/passwd", "size": 1, "blobId": BLOB}]),
+        repo_json(siblings=[{"rfilename": "x", "size": 1, "blobId": "nonsense"}]),
+        repo_json(siblings=[{"rfilename": "x", "size": 1, "blobId": BLOB, "lfs": {"sha256": SHA256}}]),
+        repo_json(siblings=[{"rfilename": "x", "size": -1, "blobId": BLOB}]),
+    ],
+)
+def test_an_answer_that_is_no_hub_s_is_a_source_error(sent: bytes) -> None:
+    with scripted(routes({REVISION: sent})) as server, pytest.raises(SourceError):
+        listed(server)
+
+
+def cut(peer: Peer) -> None:
+    peer.request()
+    peer.send(repo_json()[:-20])
+
+
+def silent(peer: Peer) -> None:
+    peer.request()
+    peer.hang()
+
+
+@pytest.mark.parametrize(("script", "error"), [(cut, ConnectionDroppedError), (silent, StalledError)])
+def test_a_hub_that_breaks_off_is_not_waited_for(script: Script, error: type[SourceError]) -> None:
+    with scripted(script) as server, pytest.raises(error):
+        listed(server, stall=0.3)
+
+
+def test_a_name_that_is_no_repository_is_refused() -> None:
+    with scripted(routes({})) as server:
+        with pytest.raises(SourceError, match="not the name of a repository"):
+            listed(server, Artifact(repo="a/b/c"))
+        with pytest.raises(CatalogError):
+            listed(server, Artifact(repo=None))
+        assert server.asked == []
+
+
+def test_several_threads_list_at_once_and_the_library_is_itself_again() -> None:
+    with scripted(routes({REVISION: repo_json()})) as server:
+        access = HubAccess(server.url)
+        found: list[str | None] = []
+        with Openers.of({}, hub=access) as openers:
+            client = openers.client
+
+            def run() -> None:
+                found.append(list_artifact(Artifact(), hub=access, client=client).revision)
+
+            threads = [threading.Thread(target=run) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert found == [COMMIT] * 8
+        session = huggingface_hub.get_session()
+        assert session.event_hooks["request"]  # huggingface_hub's own, with its offline switch
+        huggingface_hub.close_session()
