@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from pathlib import Path
@@ -81,7 +82,9 @@ def upstream(
         if out is not None:
             out.write_text(json.dumps(world.catalog(server), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         _show(server, as_json=as_json)
-        threading.Event().wait()
+        # Ctrl-C is how this command ends well.
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
 
 
 def _script(path: Path) -> Script:

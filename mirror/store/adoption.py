@@ -86,6 +86,9 @@ def _make(layout: Layout, key: str) -> Claim | None:
     me = Owner.me()
     with workroom(layout) as room:
         disk.write_new(room / OWNER, me.to_json())
+        # Once more, as late as can be: what somebody has lifted needs its name back.
+        if _stranded(layout, key) is not None:
+            return None
         return _place(layout, Claim(layout, key, me, disk.open_directory(room)), room)
 
 
@@ -106,6 +109,8 @@ def _adopt(layout: Layout, key: str, there: Path, owner: Owner | None) -> Claim 
 
 def _lift(there: Path, owner: Owner | None, room: Path) -> bool:
     """Move a claim into our ``room``; whether it was there and is still ``owner``'s."""
+    if not _is_of(there, owner):
+        return False  # seen in time: lifting a live claim disturbs others
     try:
         there.rename(room / LIFTED)
     except FileNotFoundError:
@@ -113,7 +118,11 @@ def _lift(there: Path, owner: Owner | None, room: Path) -> bool:
     if there.name == LIFTED:
         with suppress(OSError):
             there.parent.rmdir()
-    found = read_owner(room / LIFTED)
+    return _is_of(room / LIFTED, owner)
+
+
+def _is_of(directory: Path, owner: Owner | None) -> bool:
+    found = read_owner(directory)
     return (found and found.nonce) == (owner and owner.nonce)
 
 

@@ -63,12 +63,17 @@ class Claim:
         """Replace a small file of the claim in one step.
 
         Raises:
+            BusyError: The claim is gone.
             DiskFullError: There is no room.
             ReadOnlyStoreError: The claim cannot be written.
             StoreError: Anything else that the system says.
         """
-        with disk.our_errors(self._layout.claim(self.key) / name):
+        try:
             disk.replace_file(self.directory, name, data)
+        except FileNotFoundError as error:  # the directory itself was deleted
+            raise BusyError(self.key, owner="nobody any more") from error
+        except OSError as error:
+            raise disk.translated(error, self._layout.claim(self.key) / name) from error
 
     def sign(self, owner: Owner) -> None:
         """Replace what is said of the owner; raises as ``put``."""

@@ -7,7 +7,6 @@ host's bytes; such a partial says that it is in doubt.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -53,13 +52,11 @@ class Partial:
         self._beat_at = clock() + HEARTBEAT
         self._published = False
         try:
-            with disk.our_errors(self.path):
-                self._journal = journal.parse(disk.read_file(claim.directory, JOURNAL))
-                self._content = Content(claim.directory, self.path)
-        except StoreError:
-            with suppress(StoreError):
-                claim.release()
-            raise
+            self._journal = journal.parse(disk.read_file(claim.directory, JOURNAL))
+            self._content = Content(claim.directory, self.path)
+        except OSError as error:
+            claim.release()  # raises when the claim was lost meanwhile: then that is what is wrong
+            raise disk.translated(error, self.path) from error
         try:
             self._heal()
         except StoreError:

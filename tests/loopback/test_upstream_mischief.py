@@ -348,14 +348,17 @@ def test_a_rule_for_a_large_hub_file_strikes_at_the_cdn(pattern: str) -> None:
 
 
 def test_a_rule_that_names_the_hub_strikes_its_redirect() -> None:
-    step = {"fault": "status", "code": 503, "host": "hub"}
+    step: dict[str, Any] = {"fault": "status", "code": 503, "host": "hub"}
     with serving(faults={"*/model.safetensors": [step]}) as server:
         assert exchange(resolve(server, "model.safetensors")).status == 503
         assert exchange(location(server)).body == WEIGHTS
 
 
 def test_faults_of_several_rules_strike_together() -> None:
-    rules = {"*": [{"fault": "no_etag", "times": "always"}], "/weights.bin": [{"fault": "cut_after", "bytes": 5}]}
+    rules: dict[str, Any] = {
+        "*": [{"fault": "no_etag", "times": "always"}],
+        "/weights.bin": [{"fault": "cut_after", "bytes": 5}],
+    }
     with serving(faults=rules) as server:
         got = exchange(server.url("plain", "/weights.bin"))
         assert (got.body, got.header("etag")) == (WEIGHTS[:5], None)

@@ -41,8 +41,11 @@ def test_every_command_shows_examples(name: str) -> None:
 
 def test_every_exit_code_is_on_the_page() -> None:
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    families = {value.exit_code for value in vars(errors).values() if isinstance(value, type)
-                and issubclass(value, errors.MirrorError)}
+    families = {
+        value.exit_code
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, errors.MirrorError)
+    }
     for code in families | {0, 130}:
         assert f"| {code} |" in page
 

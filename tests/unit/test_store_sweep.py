@@ -116,7 +116,9 @@ def test_an_abandoned_commit_that_nobody_recorded_goes_with_its_blob_when_asked(
 
 
 @pytest.mark.parametrize(("older_than", "goes"), [(None, False), (3600, False), (0, True)])
-def test_an_abandoned_partial_goes_only_when_asked_and_old(store: Store, older_than: float | None, *, goes: bool) -> None:
+def test_an_abandoned_partial_goes_only_when_asked_and_old(
+    store: Store, older_than: float | None, *, goes: bool
+) -> None:
     path = abandon(store, started="1")
     store.run_gc(store.plan_gc(set(), partial_older_than=older_than))
     assert path.exists() != goes
