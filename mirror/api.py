@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from mirror.explain import Explanation
     from mirror.ledger import FileState, Reader
     from mirror.recheck import Rechecked
+    from mirror.stopping import Stop
     from mirror.store import GcItem, GcPlan, Usage
     from mirror.sync.outcome import Outcome, Planned
     from mirror.sync.parts import Parts
     from mirror.transfer.events import Progress
-    from mirror.transfer.receipt import Stop
 
 Watch = Callable[["Progress | Planned"], None]
 
@@ -143,9 +143,9 @@ class Mirror:
             StoreError: The store cannot be written.
             LedgerError: The ledger cannot be read or written.
         """
+        from mirror.stopping import Stop
         from mirror.sync.outcome import Request
         from mirror.sync.pull import pull
-        from mirror.transfer.receipt import Stop
 
         request = Request(
             self.select(*selectors, everything=everything),

@@ -18,7 +18,8 @@ class ArtifactStatus:
         revision: Commit that is held, where there are revisions.
         files: Files that it consists of; 0 when it was never listed.
         held: How many of them are held.
-        failed: How many failed at the last try, or are disputed.
+        failed: How many failed at the last try.
+        disputed: How many have bytes in the quarantine, or authorities that contradict each other.
         size: Bytes held.
         levels: Held files by evidence level.
         waits: Whether a person must fetch it.
@@ -31,6 +32,7 @@ class ArtifactStatus:
     files: int = 0
     held: int = 0
     failed: int = 0
+    disputed: int = 0
     size: int = 0
     levels: dict[str, int] = field(default_factory=dict)
     waits: bool = False
@@ -40,7 +42,8 @@ class ArtifactStatus:
     def add(self, file: FileState) -> None:
         """Count one file."""
         self.files += 1
-        self.failed += file.state in {"failed", "disputed"}
+        self.failed += file.state == "failed"
+        self.disputed += file.state == "disputed"
         if file.state == "held":
             self.held += 1
             self.size += file.size or 0

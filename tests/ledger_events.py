@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import struct
-from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mirror.ledger import Ledger
 from mirror.model import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 ARTIFACT = "bert-tiny@huggingface"
 REVISION = "30b0a37ccaaa32f332884b96992754e246e48c5f"
@@ -93,7 +95,7 @@ def stored(
 
 
 def failed(path: str | None, *, artifact: str = ARTIFACT) -> Event:
-    detail = {
+    detail: dict[str, Any] = {
         "artifact": artifact,
         "path": path,
         "error": "StalledError",
@@ -105,7 +107,7 @@ def failed(path: str | None, *, artifact: str = ARTIFACT) -> Event:
 
 
 def disputed(path: str, *, artifact: str = ARTIFACT) -> Event:
-    detail = {
+    detail: dict[str, Any] = {
         "artifact": artifact,
         "path": path,
         "actual": {"sha256": sha256("other"), "git-sha1": sha256("other")[:40]},

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+from mirror.errors import BusyError
+from mirror.store import Partial, Store, partial_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _ROOT = Path(__file__).parents[1]
 
 
 def pattern(size: int, seed: int = 7) -> bytes:
     """Return bytes in which no two neighbourhoods are alike, the same in every process."""
-    import random
-
     return random.Random(seed).randbytes(size)
 
 
@@ -69,9 +74,6 @@ def two_workers(root: Path) -> Iterator[tuple[Worker, Worker]]:
 
 def main() -> None:
     """Obey until the input ends."""
-    from mirror.errors import BusyError
-    from mirror.store import Partial, Store
-
     store = Store(Path(sys.argv[1]))
     held: dict[str, Partial] = {}
     for line in sys.stdin:
@@ -101,8 +103,33 @@ def main() -> None:
             case ["publish", *names]:
                 store.publish((name, name.encode()) for name in names)
                 print("published", flush=True)
+            case ["storm", seconds, size]:
+                print(*_storm(store, float(seconds), pattern(int(size))), flush=True)
             case other:
                 print(*other, flush=True)
+
+
+def _storm(store: Store, seconds: float, data: bytes) -> tuple[int, int]:
+    """Take, write, commit, forget, release and sweep a few keys in a hurry; count what was won and lost."""
+    sha256, won, lost = hashlib.sha256(data).hexdigest(), 0, 0
+    dice = random.Random()
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            with store.partial(partial_key(str(dice.randrange(3)))) as partial:
+                won += 1
+                if not partial.spans:
+                    partial.restart(len(data))
+                at = partial.contiguous
+                partial.write(0, at, data[at : at + dice.randrange(1, len(data) // 3)])
+                if partial.spans[0].whole:
+                    partial.commit(sha256)
+                    partial.forget() if dice.random() < 0.9 else partial.release()
+        except BusyError:
+            lost += 1
+        if dice.random() < 0.02:
+            store.run_gc(store.plan_gc({sha256}))
+    return won, lost
 
 
 if __name__ == "__main__":

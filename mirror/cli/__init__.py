@@ -34,9 +34,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("look", "Show what is held, at which evidence level, and what waits for a person."),
     "ls": ("look", "List held files with their level, size and digest."),
     "path": ("look", "Print the folder of a held model or artifact, for other programs."),
-    "why": ("why", "Show everything that is known about one file."),
+    "why": ("why", "Show everything that is known about FILE."),
     "verify": ("verify", "Read held files again and compare them with what was recorded."),
-    "urls": ("urls", "Print every address: plain, as aria2 input, or as Metalink 4."),
+    "urls": ("urls", "Print every address that the catalog knows, all or of what is selected."),
     "catalog": ("catalog", "Look at, validate and extend the catalog."),
     "lock": ("lock", "Write what was pulled as pins into catalog.lock.json."),
     "gc": ("sweep", "Show, and with --yes delete, what no artifact needs."),
@@ -44,7 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ledger": ("ledger", "Verify, read and export the record of everything that happened."),
     "doctor": ("doctor", "Check disk, file system, hosts, proxies and clocks."),
     "upstream": ("upstream", "Run the embedded miniature of the outside world."),
-    "completion": ("completion", "Print the completion script of a shell."),
+    "completion": ("completion", "Print the completion script of SHELL."),
 }
 
 

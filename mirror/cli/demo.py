@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mirror.cli.output import emit, json_option, quiet_option, size, table
+from mirror.cli.output import brief, emit, json_option, quiet_option, size, table
 from mirror.errors import IntegrityError
 
 if TYPE_CHECKING:
@@ -190,7 +190,8 @@ def _tell_faults(story: _Story, mirror: Mirror, outcome: Outcome, server: Server
     caught = False
     for problem in outcome.problems:
         caught = caught or problem.subject.endswith(_CORRUPT[2:])
-        story.say(f"   {click.style('caught', fg='green')} {problem.subject}: {problem.error}")
+        text = brief(str(problem.error).removeprefix(f"{problem.subject}: "))
+        story.say(f"   {click.style('caught', fg='green')} {problem.subject}: {text}")
     cases = list(mirror.store.iter_quarantine())
     if cases:
         story.say(

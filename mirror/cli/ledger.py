@@ -168,15 +168,19 @@ def _line(entry: Entry) -> str:
 def _gist(kind: str, detail: dict[str, Any]) -> str:
     """Return the one thing that a person wants to know of an event."""
     if kind == "listed":
-        return f"{len(detail['files'])} files at {(detail['revision'] or 'no revision')[:12]}"
+        count, revision = len(detail["files"]), detail["revision"]
+        return f"{count} file{'s' if count != 1 else ''}" + (f" at {revision[:12]}" if revision else "")
     if kind == "stored":
         return f"{detail['how']}, {detail['level']}, {size(detail['size'])}"
     if kind == "failed":
         return f"{detail['error']}: {detail['message']}"
     if kind == "disputed":
-        return f"against {len(detail['against'])} claims, in quarantine as {detail['quarantine']}"
+        where = f", in quarantine as {detail['quarantine']}" if detail["quarantine"] else ""
+        return f"against {len(detail['against'])} claims{where}"
     if kind == "members":
         return f"{len(detail['members'])} members"
     if kind == "verified":
         return f"{detail['verdict']} at level {detail['level']}"
+    if kind == "pulled":
+        return f"{detail['stored']} fetched, {detail['adopted']} here already, {len(detail['problems'])} did not come"
     return str(detail.get("why") or detail.get("tool") or "")

@@ -53,8 +53,9 @@ def _row(one: ArtifactStatus) -> tuple[str, ...]:
     levels = ", ".join(
         click.style(f"{count} {level}", fg=_COLOURS.get(level)) for level, count in sorted(one.levels.items())
     )
-    if one.failed:
-        levels += (", " if levels else "") + click.style(f"{one.failed} failed", fg="red")
+    for count, word in ((one.disputed, "disputed"), (one.failed, "failed")):
+        if count:
+            levels += (", " if levels else "") + click.style(f"{count} {word}", fg="red")
     if one.waits:
         levels = "waits for a person"
     held = f"{one.held}/{one.files}" if one.files else "-"

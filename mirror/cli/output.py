@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -28,6 +29,12 @@ def remark(text: str, *, quiet: bool = False) -> None:
         click.echo(text, err=True)
 
 
+def brief(text: str) -> str:
+    """Return ``text`` with digests and commits cut to twelve digits; those in addresses stay whole."""
+    text = re.sub(r"\b((?:sha256|git-sha1|md5):[0-9a-f]{12})[0-9a-f]+", r"\1…", text)
+    return re.sub(r"(?<![/:\w])([0-9a-f]{12})[0-9a-f]{28}(?![/\w])", r"\1…", text)
+
+
 def size(count: float | None) -> str:
     """Return bytes for people, in powers of 1024: ``16.9 MiB``; ``?`` for None."""
     if count is None:
@@ -50,8 +57,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence
 
 
 def _width(text: str) -> int:
-    """Return the columns of a terminal that ``text`` takes: Chinese signs take two."""
-    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
+    """Return the columns of a terminal that ``text`` takes: Chinese signs take two, colours none."""
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in click.unstyle(text))
 
 
 def _pad(text: str, width: int, *, right: bool) -> str:

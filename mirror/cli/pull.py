@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mirror.cli.output import emit, json_option, quiet_option, remark, size
+from mirror.cli.output import brief, emit, json_option, quiet_option, remark, size
 
 if TYPE_CHECKING:
     from mirror.cli import Workspace
     from mirror.model import RemoteFile
     from mirror.plan import Plan
-    from mirror.sync.outcome import Outcome
+    from mirror.sync.outcome import Outcome, Problem
 
-#: Lines of a dry run or a summary before the rest is only counted.
+#: Lines of a dry run before the rest is only counted.
 _LINES = 40
 
 
@@ -52,7 +52,12 @@ def split_names(context: click.Context, parameter: click.Parameter, value: str |
 @click.option("--update", is_flag=True, help="Ask the sources again what they have; show what changed.")
 @click.option("--offline", is_flag=True, help="Open no socket: fail for what is not held.")
 @click.option("--locked", is_flag=True, help="Take nothing that is not pinned.")
-@click.option("--from", "peer", metavar="PEER", help="Another mirror, an http(s) address or a folder, asked first.")
+@click.option(
+    "--from",
+    "peer",
+    metavar="PEER",
+    help="Another mirror, asked first: the http(s) address or the folder of its cache/.",
+)
 @click.option("-j", "--jobs", type=click.IntRange(1, 64), default=32, show_default=True, help="Most transfers at once.")
 @click.option("--limit-rate", callback=parse_rate, metavar="RATE", help="Bytes a second over all: 500k, 2M.")
 @click.option(
@@ -118,13 +123,36 @@ def pull(
     remark(f"mirror: {mirror.place.root} ({mirror.place.how})", quiet=quiet or as_json)
     with watching(quiet=quiet or as_json) as watch:
         outcome = mirror.sync(*selectors, everything=everything, watch=watch, **options)
+    for note in outcome.notes:
+        _tell_note(note, as_json=as_json, quiet=quiet)
+    if outcome.problems:
+        _tell_problems(outcome, as_json=as_json)
     if options["dry_run"] and outcome.plan is not None:
         _print_plan(outcome.plan, as_json=as_json)
     elif as_json:
         _print_json(outcome)
     else:
         _print_summary(outcome, quiet=quiet)
+    if (gravest := outcome.gravest()) is not None:
+        # Every problem is told above: the error's own text would say one of them twice.
+        click.get_current_context().exit(gravest.exit_code)
     outcome.raise_for_problems(strict=strict)
+
+
+def _tell_note(note: str, *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        emit({"note": note})
+    else:
+        remark(f"{click.style('note', fg='yellow')}: {brief(note)}", quiet=quiet)
+
+
+def _tell_problems(outcome: Outcome, *, as_json: bool) -> None:
+    if not as_json:
+        from mirror.cli.problems import show
+
+        show(outcome.problems)
+    for problem in outcome.problems if as_json else ():
+        _print_problem(problem)
 
 
 def _print_plan(plan: Plan, *, as_json: bool) -> None:
@@ -158,17 +186,20 @@ def _claims(file: RemoteFile) -> list[str]:
     return [str(claim) for claim in file.claims]
 
 
+def _print_problem(problem: Problem) -> None:
+    error = problem.error
+    emit(
+        {
+            "problem": problem.subject,
+            "error": type(error).__name__,
+            "message": str(error),
+            "hint": error.hint,
+            "exit_code": error.exit_code,
+        }
+    )
+
+
 def _print_json(outcome: Outcome) -> None:
-    for problem in outcome.problems:
-        emit(
-            {
-                "problem": problem.subject,
-                "error": type(problem.error).__name__,
-                "message": str(problem.error),
-                "hint": problem.error.hint,
-                "exit_code": problem.error.exit_code,
-            }
-        )
     for change in outcome.changes:
         emit(
             {
@@ -201,12 +232,6 @@ def _print_summary(outcome: Outcome, *, quiet: bool) -> None:
             f"{change.artifact}: {_revisions(change.before, change.after)}"
             f"{len(change.added)} added, {len(change.changed)} changed, {len(change.removed)} removed"
         )
-    for problem in outcome.problems[:_LINES]:
-        click.echo(f"{click.style('failed', fg='red')} {problem.subject}: {problem.error}", err=True)
-        if problem.error.hint:
-            click.echo(f"  {problem.error.hint}", err=True)
-    if len(outcome.problems) > _LINES:
-        click.echo(f"… and {len(outcome.problems) - _LINES} more; --json lists all", err=True)
     plan = outcome.plan
     if plan is None or quiet:
         return
@@ -215,7 +240,7 @@ def _print_summary(outcome: Outcome, *, quiet: bool) -> None:
     else:
         levels = ", ".join(f"{count} {level}" for level, count in sorted(outcome.levels.items()))
         click.echo(
-            f"{outcome.stored + outcome.adopted} files came ({levels or 'none'}), "
+            f"{outcome.stored + outcome.adopted} files came{f' ({levels})' if levels else ''}, "
             f"{size(outcome.wire_bytes)} in {outcome.seconds:.1f} s; {plan.held_files} were held"
         )
     if plan.waiting:

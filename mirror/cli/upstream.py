@@ -73,7 +73,10 @@ def upstream(
     if tree is not None and out is not None:
         raise UsageError("a tree of files has no catalog: give --tree or --catalog, not both")
     faults = _script(script) if script is not None else None
-    world = World.from_tree(tree) if tree is not None else build_world(seed, scale)
+    try:
+        world = World.from_tree(tree) if tree is not None else build_world(seed, scale)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     try:
         server = Server(world, faults=faults, port=port)
     except OSError as error:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mirror.cli.output import emit, json_option, size
+from mirror.cli.output import brief, emit, json_option, size
 
 if TYPE_CHECKING:
     from mirror.cli import Workspace
@@ -75,15 +75,19 @@ def _as_json(one: Explanation) -> dict[str, Any]:
 
 
 def _print(one: Explanation) -> None:
+    if one.member:
+        click.secho(f"{one.name}!{one.member}", bold=True)
+        _print_members(one)
+        click.echo("it came in")
     state = one.state
-    click.secho(one.name + (f"!{one.member}" if one.member else ""), bold=True)
+    click.secho(one.name, bold=True)
     level = state.level if state.state == "held" else state.state
     _line("evidence", f"{level}" + (f": {_MEANING[level]}" if level in _MEANING else ""))
     if state.damage:
         _line("damage", f"the blob was found {state.damage}; pull it again")
-    if state.error:
+    if state.error and state.state != "disputed":  # a dispute stands below, claim by claim
         _line("error", state.error)
-    _line("size", f"{size(state.size)} ({state.size} B)" if state.size is not None else "unknown")
+    _line("size", _bytes(state.size))
     if state.revision:
         _line("revision", state.revision)
     for digest in one.blob.digests.values() if one.blob else ():
@@ -92,7 +96,8 @@ def _print(one: Explanation) -> None:
     for entry in one.history:
         if entry.kind != "listed":
             _print_event(entry)
-    _print_members(one)
+    if not one.member:
+        _print_members(one)
     click.echo()
 
 
@@ -107,7 +112,11 @@ def _print_promises(one: Explanation) -> None:
     stored = one.last("stored") or {}
     for claim in stored.get("agreeing", []):
         if claim["authority"] != "catalog":
-            _line("agrees", f"{claim['authority']} ({claim['where']}) says {claim['digest']}")
+            _line("agrees", _says(claim))
+
+
+def _says(claim: dict[str, Any]) -> str:
+    return f"{claim['authority']} ({claim['where']}) says {claim['digest']}"
 
 
 def _print_event(entry: Entry) -> None:
@@ -115,28 +124,50 @@ def _print_event(entry: Entry) -> None:
     text = entry.kind
     if entry.kind == "stored":
         text = f"stored, {detail['how']}" + (f" from {detail['url']}" if detail.get("url") else "")
-    elif entry.kind in {"failed", "disputed"}:
-        text = f"{entry.kind}: {detail.get('message') or '; '.join(c['digest'] for c in detail.get('against', []))}"
+    elif entry.kind == "failed":
+        text = f"failed: {detail['error']}: {detail['message']}"
     elif entry.kind == "verified":
         text = f"verified at level {detail['level']}: {detail['verdict']}"
+    elif entry.kind == "members":
+        text = f"{len(detail['members'])} members listed"
     _line(entry.at[:19].replace("T", " "), f"{text} (event {entry.seq})")
+    if entry.kind == "disputed":
+        _print_dispute(detail)
     for hop in detail.get("hops") or ():
         _line("", f"  {hop['status']} {hop['url']}")
         for name, value in hop["headers"]:
             _line("", f"      {name}: {value}")
     for attempt in detail.get("attempts") or ():
-        _line("", f"  before: {attempt['error']}: {attempt['message']}")
+        _line("", f"  before: {attempt['error']}: {brief(attempt['message'])}")
+
+
+def _print_dispute(detail: dict[str, Any]) -> None:
+    for algorithm, digest in detail["actual"].items():
+        _line("", f"  got {algorithm}:{digest}")
+    for claim in detail["against"]:
+        _line("", f"  but {_says(claim)}")
+    if detail.get("quarantine"):
+        _line("", f"  kept in cache/quarantine/{detail['quarantine']}")
 
 
 def _print_members(one: Explanation) -> None:
     for member in one.members:
-        if one.member in {None, member.path}:
-            evidence = one.member_evidence(member)
+        evidence = one.member_evidence(member)
+        if one.member is None:
             _line("member", f"{member.path}  {size(member.size)}  {evidence.level}")
             _line("", f"  sha256:{member.sha256}" + (f" crc32:{member.crc32}" if member.crc32 else ""))
-            if one.member:
-                for claim in evidence.agreeing:
-                    _line("", f"  {claim}")
+        elif one.member == member.path:
+            _line("evidence", f"{evidence.level}: {_MEANING[evidence.level]}")
+            _line("size", _bytes(member.size))
+            _line("digest", f"sha256:{member.sha256}")
+            for claim in (*evidence.agreeing, *evidence.against):
+                _line("agrees" if claim in evidence.agreeing else "denies", str(claim))
+
+
+def _bytes(count: int | None) -> str:
+    if count is None:
+        return "unknown"
+    return f"{size(count)} ({count} B)" if count >= 1024 else f"{count} B"
 
 
 def _line(name: str, text: str) -> None:

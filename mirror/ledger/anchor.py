@@ -52,7 +52,7 @@ def read_anchor(ledger: Path) -> Head | None:
     """
     path = anchor_path(ledger)
     try:
-        text = path.read_text(encoding="ascii", errors="replace")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -72,7 +72,7 @@ def write_anchor(ledger: Path, head: Head) -> None:
     path = anchor_path(ledger)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with fresh.open("w", encoding="ascii") as file:
+        with fresh.open("w", encoding="utf-8") as file:
             file.write(f"{head}\n")
             file.flush()
             os.fsync(file.fileno())

@@ -103,7 +103,7 @@ def for_reading(path: Path) -> sqlite3.Connection:
     with our_errors(path):
         # Where the folder may be written and the ledger not, SQLite would leave lock files of ours in
         # the owner's way. A writer at work has a log beside it; without one nothing is moving.
-        if not os.access(path, os.W_OK) and is_local(path) and not _log(path, "-wal").exists():
+        if not _may_write(path) and is_local(path) and not _log(path, "-wal").exists():
             return _checked(_open_uri(still), path)
         try:
             return _checked(_open_uri(f"{uri}?mode=ro"), path)
@@ -210,6 +210,11 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
     if version > VERSION:
         raise LedgerError(f"{path}: made by a newer minibert-mirror", hint="use that version, or a later one")
     return int(version)
+
+
+def _may_write(path: Path) -> bool:
+    """Whether this process, as whom it acts now, may write ``path``."""
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _log(path: Path, suffix: str) -> Path:

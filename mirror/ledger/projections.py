@@ -99,7 +99,7 @@ def apply_all(connection: sqlite3.Connection, facts: Iterable[Fact]) -> None:
         ValueError: The detail of an event lacks what its kind must have.
     """
     for kind, run in groupby(facts, key=itemgetter(2)):
-        project = _PROJECTIONS.get(kind)
+        project = PROJECTIONS.get(kind)
         if project is None:
             continue
         try:
@@ -195,7 +195,8 @@ def _disputed(connection: sqlite3.Connection, run: Sequence[Fact]) -> None:
     for seq, _, _, detail in run:
         against = "; ".join(f"{one['authority']} ({one['where']}) says {one['digest']}" for one in detail["against"])
         actual = ", ".join(f"{algorithm}:{digest}" for algorithm, digest in sorted(detail["actual"].items()))
-        rows.append((detail["artifact"], detail["path"], f"got {actual}, but {against}", seq))
+        text = f"got {actual or 'nothing yet'}, but {against}"
+        rows.append((detail["artifact"], detail["path"], text, seq))
     connection.executemany(_DISPUTED, rows)
 
 
@@ -227,7 +228,7 @@ def _removed(connection: sqlite3.Connection, run: Sequence[Fact]) -> None:
 
 
 #: The kinds of events that change a state table; the others are history only.
-_PROJECTIONS: dict[str, Callable[[sqlite3.Connection, Sequence[Fact]], None]] = {
+PROJECTIONS: dict[str, Callable[[sqlite3.Connection, Sequence[Fact]], None]] = {
     "listed": _listed,
     "stored": _stored,
     "failed": _failed,

@@ -80,6 +80,14 @@ class Reader:
             return Listing(artifact, revision, tuple(self._rows(file, sql, artifact)))
         return None
 
+    def artifacts(self) -> list[str]:
+        """Return the names of all artifacts that were ever listed, sorted.
+
+        Raises:
+            LedgerError: The ledger cannot be read.
+        """
+        return [name for (name,) in self._rows(tuple, "SELECT artifact FROM listings ORDER BY artifact")]
+
     def files(self, artifact: str | None = None) -> Iterator[FileState]:
         """Yield the state of every file, or of one artifact's, by artifact and path.
 
@@ -117,8 +125,10 @@ class Reader:
         """
         asked = json.dumps(list(dict.fromkeys(artifacts)))
         rows = self._rows(tuple, questions.HOLDINGS, asked)
-        for (artifact, revision, narrowed, at), group in groupby(rows, key=itemgetter(0, 1, 2, 3)):
-            files = tuple([FileState(artifact, *row[4:]) for row in group if row[4] is not None])
+        for _, group in groupby(rows, key=itemgetter(0)):
+            found = list(group)
+            artifact, revision, narrowed, at = found[0][:4]
+            files = tuple([FileState(artifact, *row[4:]) for row in found if row[4] is not None])
             yield Holding(artifact, revision, None if narrowed is None else tuple(json.loads(narrowed)), at, files)
 
     def needed(self) -> set[str]:

@@ -62,7 +62,7 @@ def list_hub(artifact: Promised, *, hub: HubAccess, client: httpx2.Client, forma
     """
     if artifact.repo is None:
         raise CatalogError(f"{artifact.name}: the catalog names no repository")
-    asked = artifact.revision or "main"
+    asked = artifact.ref
     with _HUB_CLIENT.through(client, hub), _our_errors(f"{hub.endpoint}/{artifact.repo}"):
         commit, entries = _ask(artifact.repo, asked, hub)
     if _COMMIT.fullmatch(asked) and commit != asked:

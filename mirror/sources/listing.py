@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mirror.errors import CatalogError, NotFoundError, WaitingError
@@ -61,7 +62,16 @@ def _at_a_peer(
     artifact: Promised, url: str, hub: HubAccess, client: httpx2.Client, formats: Collection[str]
 ) -> Listing:
     base = peer_base(url)
-    for found in list_peer(base, Openers(lambda: client, hub=hub)):
-        if found.artifact == artifact.name:
-            return Listing(found.artifact, found.revision, narrow(found.files, formats))
-    raise NotFoundError(f"{artifact.name}: this peer does not hold it")
+    offers = list_peer(base, Openers(lambda: client, hub=hub))
+    for offer in offers:
+        if offer.listing.artifact == artifact.name:
+            return Listing(artifact.name, offer.listing.revision, narrow(offer.held, formats))
+    # The peer as a whole: its artifacts are folders of this one.
+    everything = [
+        replace(file, artifact=artifact.name, path=f"{file.artifact}/{file.path}")
+        for offer in offers
+        for file in offer.held
+    ]
+    if not everything:
+        raise NotFoundError(f"{artifact.name}: this peer holds nothing")
+    return Listing(artifact.name, None, narrow(sorted(everything, key=lambda file: file.path), formats))

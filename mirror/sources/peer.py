@@ -7,8 +7,9 @@ listings in ``index.json``. A peer is an authority of its own kind, never the pu
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mirror.errors import NotFoundError, SourceError
 from mirror.model import Authority, Claim, Digest, Listing, RemoteFile
@@ -16,14 +17,64 @@ from mirror.sources.folder import file_path
 from mirror.wire import is_secure, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from mirror.sources.opener import Openers
 
 SCHEMA = "minibert-mirror/peer/1"
-_INDEX = "index.json"
+#: Where a mirror says what it holds, beside its blobs.
+INDEX = "index.json"
 #: Bytes of an index that are read; a million files fit.
 _LARGEST_INDEX = 1 << 29
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class HeldFile(Protocol):
+    """One file of an artifact, as the ledger has it."""
+
+    @property
+    def path(self) -> str:
+        """Where it stands in the artifact."""
+        ...
+
+    @property
+    def size(self) -> int | None:
+        """Bytes, where known."""
+        ...
+
+    @property
+    def state(self) -> str:
+        """``held``, or anything else."""
+        ...
+
+    @property
+    def sha256(self) -> str | None:
+        """What is, or was, held under its name."""
+        ...
+
+
+class Holding(Protocol):
+    """One artifact, as the ledger has it."""
+
+    @property
+    def artifact(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def revision(self) -> str | None:
+        """Full commit, where there are revisions."""
+        ...
+
+    @property
+    def narrowed(self) -> tuple[str, ...] | None:
+        """Formats that were listed alone; None for all."""
+        ...
+
+    @property
+    def files(self) -> Sequence[HeldFile]:
+        """Its files."""
+        ...
 
 
 def peer_base(text: str) -> str:
@@ -47,6 +98,34 @@ def peer_url(base: str, sha256: str) -> str:
     return f"{base}/blobs/sha256/{sha256[:2]}/{sha256}"
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a peer says of one artifact.
+
+    Attributes:
+        listing: All its files at that revision; those that the peer holds have its address and its word.
+        narrowed: Formats that the peer's listing leaves everything else out for; None for the whole artifact.
+    """
+
+    listing: Listing
+    narrowed: tuple[str, ...] | None
+
+    @property
+    def held(self) -> tuple[RemoteFile, ...]:
+        """The files that the peer holds."""
+        return tuple(file for file in self.listing.files if file.urls)
+
+
+def promised(file: RemoteFile, base: str, sha256: str) -> RemoteFile:
+    """Return ``file`` with the word of the peer at ``base`` on its sha256, and with its address there in front.
+
+    Raises:
+        ValueError: ``sha256`` is none.
+    """
+    claim = Claim(Digest("sha256", sha256), Authority.PEER, f"{redact(base)} index", is_secure(base))
+    return replace(file, urls=(peer_url(base, sha256), *file.urls), claims=(*file.claims, claim))
+
+
 def with_peers(file: RemoteFile, bases: Sequence[str], *, first: bool = True) -> RemoteFile:
     """Return ``file`` with the peers' addresses added; unchanged when no sha256 is promised.
 
@@ -61,72 +140,71 @@ def with_peers(file: RemoteFile, bases: Sequence[str], *, first: bool = True) ->
     return replace(file, urls=(*peers, *file.urls) if first else (*file.urls, *peers))
 
 
-def peer_index(listings: Iterable[tuple[Listing, dict[str, str]]]) -> dict[str, Any]:
-    """Return the JSON value of a peer's ``index.json``.
+def index_lines(holdings: Iterable[Holding]) -> Iterator[str]:
+    """Yield the lines of a peer's ``index.json``, one an artifact, so that a large mirror needs no memory for it.
 
     Args:
-        listings: Each listing, with the sha256 (hex) of every path that is held.
+        holdings: Every artifact that was listed, as the ledger has it.
     """
-    return {
-        "schema": SCHEMA,
-        "listings": [
-            {
-                "artifact": listing.artifact,
-                "revision": listing.revision,
-                "files": [
-                    {"path": file.path, "size": file.size, "sha256": held[file.path]}
-                    for file in listing.files
-                    if file.path in held
-                ],
-            }
-            for listing, held in listings
-        ],
-    }
+    yield f'{{"schema": "{SCHEMA}", "listings": ['
+    comma = "\n"
+    for holding in holdings:
+        files = [
+            {"path": file.path, "size": file.size, "sha256": file.sha256 if file.state == "held" else None}
+            for file in holding.files
+        ]
+        narrowed = None if holding.narrowed is None else list(holding.narrowed)
+        entry = {"artifact": holding.artifact, "revision": holding.revision, "narrowed": narrowed, "files": files}
+        yield comma + json.dumps(entry, ensure_ascii=False)
+        comma = ",\n"
+    yield "\n]}\n"
 
 
-def read_index(data: bytes, base: str) -> tuple[Listing, ...]:
-    """Return the listings of the peer at ``base``, from the text of its ``index.json``.
+def read_index(data: bytes, base: str) -> tuple[Offer, ...]:
+    """Return what the peer at ``base`` offers, from the text of its ``index.json``.
 
     Raises:
         SourceError: This is no index.
     """
     try:
-        return _listings(json.loads(data), base)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        return _offers(json.loads(data), base)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SourceError(f"{redact(base)}: not the index of a mirror: {error!r}"[:300]) from error
 
 
-def _listings(value: dict[str, Any], base: str) -> tuple[Listing, ...]:
+def _offers(value: dict[str, Any], base: str) -> tuple[Offer, ...]:
     if value["schema"] != SCHEMA:
         raise ValueError(f"schema {value['schema']!r}")
-    return tuple(_listing(each, base) for each in value["listings"])
+    return tuple(_offer(each, base) for each in value["listings"])
 
 
-def _listing(value: dict[str, Any], base: str) -> Listing:
-    artifact, revision = str(value["artifact"]), value["revision"]
-    if not (revision is None or isinstance(revision, str)):
-        raise TypeError("revision")
-    where, secure = f"{redact(base)} index", is_secure(base)
-    files = []
-    for entry in value["files"]:
-        digest = Digest("sha256", str(entry["sha256"]))
-        size = entry["size"]
-        if not isinstance(size, int) or isinstance(size, bool):
-            raise TypeError("size")
-        claim = Claim(digest, Authority.PEER, where, secure)
-        url = peer_url(base, digest.hex)
-        files.append(RemoteFile(artifact, str(entry["path"]), (url,), size, (claim,), revision))
-    return Listing(artifact, revision, tuple(sorted(files, key=lambda file: file.path)))
+def _offer(value: dict[str, Any], base: str) -> Offer:
+    artifact, revision, narrowed = str(value["artifact"]), value["revision"], value["narrowed"]
+    if not (revision is None or _COMMIT.fullmatch(revision)):
+        raise ValueError(f"revision {revision!r}")
+    if not (narrowed is None or (isinstance(narrowed, list) and all(isinstance(name, str) for name in narrowed))):
+        raise TypeError("narrowed")
+    files = [_file(entry, artifact, revision, base) for entry in value["files"]]
+    listing = Listing(artifact, revision, tuple(sorted(files, key=lambda file: file.path)))
+    return Offer(listing, None if narrowed is None else tuple(narrowed))
 
 
-def list_peer(base: str, openers: Openers) -> tuple[Listing, ...]:
-    """Ask the peer at ``base`` what it holds.
+def _file(entry: dict[str, Any], artifact: str, revision: str | None, base: str) -> RemoteFile:
+    size, sha256 = entry["size"], entry["sha256"]
+    if not (size is None or isinstance(size, int)) or isinstance(size, bool):
+        raise TypeError("size")
+    file = RemoteFile(artifact, str(entry["path"]), (), size, (), revision)
+    return file if sha256 is None else promised(file, base, str(sha256))
+
+
+def list_peer(base: str, openers: Openers) -> tuple[Offer, ...]:
+    """Ask the peer at ``base`` what it offers.
 
     Raises:
         SourceError: It has no index, is not reached, or answers with something else; see ``Openers.open``.
         ImpostorError: It answers with a web page.
     """
-    url = f"{base}/{_INDEX}"
+    url = f"{base}/{INDEX}"
     data = bytearray()
     buffer = memoryview(bytearray(1 << 16))
     with openers.open(url) as reply:

@@ -62,6 +62,11 @@ class Promised(Protocol):
         ...
 
     @property
+    def ref(self) -> str:
+        """What to ask a hub for: the pinned commit, a branch or tag, else ``main``."""
+        ...
+
+    @property
     def url(self) -> str | None:
         """The address that people open; of a folder or peer, where it is."""
         ...

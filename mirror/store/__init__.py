@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mirror.store import adoption, blobs, quarantine, states, sweep, usage
+from mirror.store import adoption, blobs, disk, quarantine, rooms, states, sweep, usage
 from mirror.store.layout import Layout, partial_key
 from mirror.store.partials import Partial
 from mirror.store.quarantine import Case
@@ -115,6 +115,19 @@ class Store:
             StoreError: Anything else that the system says.
         """
         return quarantine.seal(self._layout, data, evidence)
+
+    def write(self, name: str, lines: Iterable[str]) -> None:
+        """Write a text file at the root, whole or not at all: what other mirrors read.
+
+        Raises:
+            DiskFullError: There is no room.
+            ReadOnlyStoreError: The store cannot be written.
+            StoreError: Anything else that the system says.
+        """
+        with disk.our_errors(self.root), rooms.workroom(self._layout) as room:
+            with (room / name).open("w", encoding="utf-8") as file:
+                file.writelines(lines)
+            (room / name).replace(self.root / name)
 
     def iter_blobs(self) -> Iterator[Blob]:
         """Yield every blob in the order of the names, in flat memory; StoreError when it cannot be read."""

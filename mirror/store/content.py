@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-#: Bytes after which the system is asked to begin writing them to the disk, so that
-#: little is left for the fsync at the end.
+#: Bytes after which the system is asked to begin writing them to the disk. For 440 MB at
+#: 1 GB/s, the fsync at the end takes 5 ms instead of 190 (2 cores, ext4); asking takes 1 to 6 ms.
 WRITEBACK = 8 << 20
 
 

@@ -34,8 +34,9 @@ HEARTBEAT = 10.0
 class Partial:
     """A partial that this object alone may write; ``Store.partial`` gives it.
 
-    As a context manager it is released at the end, unless it was committed: then
-    the claim stays until ``forget``, so that the ledger gets its row in between.
+    As a context manager it is released at the end, unless it was committed, now or
+    by a process that died: then the claim stays until ``forget``, so that the ledger
+    gets its row in between.
     Several threads may write different spans at the same time; all else is for one.
 
     Attributes:
@@ -50,7 +51,6 @@ class Partial:
         self._claim = claim
         self._clock = clock
         self._beat_at = clock() + HEARTBEAT
-        self._published = False
         try:
             self._journal = journal.parse(disk.read_file(claim.directory, JOURNAL))
             self._content = Content(claim.directory, self.path)
@@ -67,7 +67,7 @@ class Partial:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._published:
+        if self.committed is not None and error is None:
             return
         try:
             self.release()
@@ -208,7 +208,6 @@ class Partial:
         except StoreError:
             self._journal = before  # the file may say otherwise; the bytes beside it refute it
             raise
-        self._published = True
         self._content.close()
         return blob
 
@@ -254,8 +253,12 @@ class Partial:
     def _heal(self) -> None:
         """Undo a commit that a crash ended before its rename, or whose blob is gone again."""
         sha256 = self.committed
-        if sha256 is not None and (self._content.size or blobs.find(self._layout, sha256) is None):
+        if sha256 is None:
+            return
+        if self._content.size or blobs.find(self._layout, sha256) is None:
             self._write_journal({name: fact for name, fact in self._journal.items() if name != journal.COMMITTED})
+        else:
+            self._content.restart([])  # who wants to write here has to begin with a restart, which forgets the commit
 
     def _write_journal(self, facts: dict[str, Any]) -> None:
         self._claim.put(JOURNAL, journal.encode(facts))

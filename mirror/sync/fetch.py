@@ -11,22 +11,24 @@ from typing import TYPE_CHECKING
 
 from mirror.errors import BusyError, IntegrityError, MirrorError, StoreError
 from mirror.plan import Adoption, Plan, Task
+from mirror.stopping import TransferStopped
 from mirror.sync import rows
 from mirror.sync.adopt import Held, adopt
 from mirror.sync.members import Insides, is_archive
 from mirror.sync.outcome import Outcome, Planned, Problem, Request
 from mirror.sync.pool import Pool
 from mirror.sync.recorder import Entry, Recorder
-from mirror.transfer import HostLimits, Policy, RateLimit, TransferStopped, transfer
+from mirror.transfer import HostLimits, Policy, RateLimit, transfer
 from mirror.transfer.events import Done, Failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mirror.model import Level, RemoteFile
+    from mirror.stopping import Stop
     from mirror.sync.parts import Parts
+    from mirror.sync.peers import Peer
     from mirror.transfer.events import Progress
-    from mirror.transfer.receipt import Stop
 
 #: Seconds between two looks at a file that another process is fetching.
 _BUSY_PAUSE = 0.3
@@ -38,6 +40,7 @@ def fetch(
     plan: Plan,
     outcome: Outcome,
     *,
+    peer: Peer | None,
     watch: Callable[[Progress | Planned], None],
     stop: Stop,
 ) -> None:
@@ -51,7 +54,7 @@ def fetch(
     try:
         for event in outcome.events:
             recorder.put(Entry(event))
-        work = _Work(parts, request, recorder, outcome, watch, stop)
+        work = _Work(parts, request, recorder, outcome, peer, watch, stop)
         tasks: list[Task | Adoption] = [*plan.adopt, *plan.fetch]
         Pool(work.do, jobs=request.jobs, stop=stop).run(tasks)
     finally:
@@ -68,6 +71,7 @@ class _Work:
         request: Request,
         recorder: Recorder,
         outcome: Outcome,
+        peer: Peer | None,
         watch: Callable[[Progress | Planned], None],
         stop: Stop,
     ) -> None:
@@ -77,6 +81,7 @@ class _Work:
         self._artifacts = {artifact.name: artifact for artifact in request.artifacts}
         self._recorder = recorder
         self._outcome = outcome
+        self._peer = peer
         self._watch = watch
         self._stop = stop
         self._lock = threading.Lock()
@@ -112,7 +117,27 @@ class _Work:
             self._adopt(twin, held)
 
     def _bring(self, file: RemoteFile) -> Held:
-        """Get one file's bytes into the store, judged and on their way to the ledger."""
+        """Get one file's bytes into the store, judged and on their way to the ledger; a peer is asked first."""
+        offered = self._peer.promise(file) if self._peer is not None else None
+        if offered is None:
+            return self._transfer(file, self._watch)
+        try:
+            if offered.sha256 and self._parts.store.find(offered.sha256):
+                return self._record_held(offered, self._held(offered.sha256))
+            return self._transfer(offered, self._watch_peer)
+        except IntegrityError as error:
+            self._recorder.put(Entry(rows.failed(offered, error)))
+            with self._lock:
+                self._outcome.notes.append(f"{file}: what the peer gives is refused; the publisher is asked. {error}")
+        return self._transfer(file, self._watch)
+
+    def _watch_peer(self, event: Progress | Planned) -> None:
+        """Tell of a transfer from a peer, but for its failure: that is not the end."""
+        if not isinstance(event, Failed) or not isinstance(event.error, IntegrityError):
+            self._watch(event)
+
+    def _transfer(self, file: RemoteFile, watch: Callable[[Progress | Planned], None]) -> Held:
+        """Fetch one file from its addresses, or wait for another process that is at it."""
         parts, insides = self._parts, self._insides(file)
         while True:
             try:
@@ -121,7 +146,7 @@ class _Work:
                     parts.openers,
                     parts.store,
                     policy=self._policy,
-                    watch=self._watch,
+                    watch=watch,
                     stop=self._stop,
                     examine=insides.examine if insides is not None else None,
                 )
@@ -132,6 +157,8 @@ class _Work:
                 if (sha256 := self._recorded(file)) is not None:
                     return self._held(sha256)
                 continue
+            if self._peer is not None:
+                receipt = self._peer.own(receipt)
             self._recorder.put(Entry(rows.fetched(receipt), receipt.sha256, receipt.data, receipt.partial))
             if insides is not None and insides.members:
                 self._recorder.put(Entry(rows.members(receipt.sha256, insides.members)))
@@ -164,16 +191,19 @@ class _Work:
     def _adopt(self, file: RemoteFile, held: Held) -> None:
         """Record that ``file`` has bytes that are here already, if its own claims allow."""
         try:
-            judged = adopt(file, held)
+            self._record_held(file, held)
         except StoreError:
             raise
         except MirrorError as error:
             self._note(file, error)
             self._watch(Failed(file, error))
-            return
+
+    def _record_held(self, file: RemoteFile, held: Held) -> Held:
+        judged = adopt(file, held)
         self._recorder.put(Entry(rows.adopted(judged)))
         self._count(judged.evidence.level, adopted=True)
         self._watch(Done(file, judged.size))
+        return held
 
     def _count(self, level: Level, *, wire_bytes: int = 0, adopted: bool = False) -> None:
         with self._lock:

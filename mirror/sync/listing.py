@@ -18,22 +18,31 @@ from mirror.sync.survey import Survey, as_before, pins_of, with_claims
 if TYPE_CHECKING:
     from mirror.catalog import Artifact
     from mirror.ledger import Reader
+    from mirror.stopping import Stop
     from mirror.sync.parts import Parts
-    from mirror.transfer.receipt import Stop
+    from mirror.sync.peers import Peer
 
 #: Repositories asked at once: politeness, since each costs the hub's API some calls.
 _AT_ONCE = 8
 
 
 def list_all(
-    parts: Parts, request: Request, found: Survey, reader: Reader | None, outcome: Outcome, *, stop: Stop
+    parts: Parts,
+    request: Request,
+    found: Survey,
+    reader: Reader | None,
+    outcome: Outcome,
+    *,
+    peer: Peer | None,
+    stop: Stop,
 ) -> list[Event]:
     """List every artifact of ``found.unlisted``; what is wanted of them is added to ``found``.
 
     Returns:
         Events for the ledger: one for every listing, and for every change that was found.
     """
-    answers: dict[str, Listing | MirrorError] = {}
+    offered = _offered(parts, request, found, reader, peer)
+    answers: dict[str, Listing | MirrorError] = {**offered}
     lock = threading.Lock()
 
     def ask(artifact: Artifact) -> None:
@@ -41,15 +50,31 @@ def list_all(
         with lock:
             answers[artifact.name] = answer
 
-    Pool(ask, jobs=min(_AT_ONCE, request.jobs), stop=stop).run(found.unlisted)
+    Pool(ask, jobs=min(_AT_ONCE, request.jobs), stop=stop).run(
+        [artifact for artifact in found.unlisted if artifact.name not in offered]
+    )
     events: list[Event] = []
     for artifact in found.unlisted:
         answer = answers.get(artifact.name)
         if isinstance(answer, Listing):
-            events += _take(parts, request, found, reader, outcome, artifact, answer)
+            source = f"the peer {peer.name}" if peer and artifact.name in offered else _where(parts, artifact)
+            events += _take(parts, request, found, reader, outcome, artifact, answer, source)
         elif answer is not None:
             outcome.problems.append(Problem(artifact.name, answer))
     return events
+
+
+def _offered(
+    parts: Parts, request: Request, found: Survey, reader: Reader | None, peer: Peer | None
+) -> dict[str, Listing]:
+    """Return what a peer says of artifacts that were never listed here; their publishers need not be asked."""
+    if peer is None or request.update:
+        return {}
+    known = set(reader.artifacts() if reader is not None else ())
+    if request.locked:
+        known.update(parts.lock.listings)
+    said = {a.name: peer.listing(a, parts.openers.hub, request.formats) for a in found.unlisted if a.name not in known}
+    return {name: listing for name, listing in said.items() if listing is not None}
 
 
 def _ask(parts: Parts, request: Request, artifact: Artifact) -> Listing | MirrorError:
@@ -73,9 +98,10 @@ def _take(
     outcome: Outcome,
     artifact: Artifact,
     listing: Listing,
+    source: str,
 ) -> list[Event]:
     """Add what is wanted of a fresh listing to ``found``; return the events about it."""
-    events = [rows.listed(listing, source=_where(parts, artifact), narrowed=request.formats)]
+    events = [rows.listed(listing, source=source, narrowed=request.formats)]
     old = reader.listing(artifact.name) if reader is not None else None
     kept: set[str] = set()
     if reader is not None and old is not None:

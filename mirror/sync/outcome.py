@@ -108,6 +108,7 @@ class Outcome:
         events: What the ledger has still to be told.
         changes: What ``--update`` found.
         levels: How many of the files that came are known how well.
+        notes: What a person should know, and is no problem.
         seconds: Wall time.
     """
 
@@ -119,6 +120,7 @@ class Outcome:
     events: list[Event] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     levels: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     def gravest(self) -> MirrorError | None:

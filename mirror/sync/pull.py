@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mirror.ledger import Reader
+    from mirror.stopping import Stop
     from mirror.sync.parts import Parts
+    from mirror.sync.peers import Peer
     from mirror.transfer.events import Progress
-    from mirror.transfer.receipt import Stop
 
 _PINS = frozenset({Authority.CATALOG, Authority.LOCK})
 
@@ -40,6 +41,7 @@ def pull(parts: Parts, request: Request, *, watch: Callable[[Progress | Planned]
         What came, and every problem; a single file's problem is never raised.
 
     Raises:
+        SourceError: The peer that was named makes no sense.
         StoreError: The store cannot be written; everything has come to a halt.
         LedgerError: Likewise, the ledger.
     """
@@ -49,21 +51,35 @@ def pull(parts: Parts, request: Request, *, watch: Callable[[Progress | Planned]
         automatic = [a for a in request.artifacts if not a.waits_for_person]
         found = survey(reader, automatic, parts.store, parts.lock, request)
         outcome.problems += found.problems
+        peer = _meet(parts, request, found, outcome)
         if found.unlisted and request.offline and not request.locked:
             outcome.problems += [Problem(a.name, _offline(a.name, "was never listed")) for a in found.unlisted]
         elif found.unlisted:
             from mirror.sync.listing import list_all
 
-            outcome.events += list_all(parts, request, found, reader, outcome, stop=stop)
+            outcome.events += list_all(parts, request, found, reader, outcome, peer=peer, stop=stop)
         outcome.plan = plan = _plan(parts, request, found, reader, outcome)
     if not request.dry_run and not stop.is_set() and (not plan.empty or outcome.events):
         from mirror.sync.fetch import fetch
 
         parts.store.check_room(plan.bytes_to_fetch)
         watch(Planned(len(plan.fetch) + len(plan.adopt), plan.bytes_to_fetch))
-        fetch(parts, request, plan, outcome, watch=watch, stop=stop)
+        fetch(parts, request, plan, outcome, peer=peer, watch=watch, stop=stop)
+        if not stop.is_set():
+            from mirror.sync.peers import tell
+
+            tell(parts)
     outcome.seconds = time.monotonic() - begun
     return outcome
+
+
+def _meet(parts: Parts, request: Request, found: Survey, outcome: Outcome) -> Peer | None:
+    """Ask the peer that was named what it holds; nobody is asked when nothing is wanted."""
+    if request.peer is None or request.offline or not (found.unlisted or found.wanted):
+        return None
+    from mirror.sync.peers import meet
+
+    return meet(request.peer, parts, outcome.notes)
 
 
 def _plan(parts: Parts, request: Request, found: Survey, reader: Reader | None, outcome: Outcome) -> Plan:

@@ -12,7 +12,7 @@ from mirror.transfer.events import Advanced, Done, Failed, Progress, Restarted, 
 from mirror.transfer.limits import HostLimits, RateLimit
 from mirror.transfer.one import key_of, transfer
 from mirror.transfer.policy import Policy
-from mirror.transfer.receipt import Account, Attempt, Receipt, Stop, TransferStopped, account_of
+from mirror.transfer.receipt import Account, Attempt, Receipt, account_of
 
 __all__ = [
     "Account",
@@ -27,8 +27,6 @@ __all__ = [
     "Receipt",
     "Restarted",
     "Started",
-    "Stop",
-    "TransferStopped",
     "Waiting",
     "Watch",
     "account_of",

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mirror.errors import ImpostorError, RateLimitedError, SourceError
+from mirror.stopping import TransferStopped, abortable
 from mirror.transfer.events import Waiting
-from mirror.transfer.receipt import Attempt, TransferStopped, abortable
+from mirror.transfer.receipt import Attempt
 from mirror.transfer.retry import Tries, after_failure, final_error
 from mirror.wire import redact
 

@@ -247,6 +247,9 @@ class Large:
             assert isinstance(error, SourceError)
             self._leave()
             self.start_over(str(error), error=error)
+        if not held.board.held and held.board.size != self._course.file.size:
+            self._leave()
+            held.forget(self._course.file.size)  # the size was learnt from a reply that gave nothing
         self._course.again(error, progressed=progressed, beat=held.partial.beat)
 
     def _may_resume(self, url: str) -> bool:

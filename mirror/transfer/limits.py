@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mirror.transfer.receipt import TransferStopped
+from mirror.stopping import TransferStopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable

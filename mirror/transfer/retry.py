@@ -9,13 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mirror.errors import ImpostorError, MirrorError, NotFoundError, SourceError
+from mirror.errors import (
+    ChangedError,
+    ImpostorError,
+    MirrorError,
+    NotFoundError,
+    OversizeError,
+    SourceError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mirror.transfer.policy import Policy
 
+#: Errors that are a source's answer, not a failure to answer.
+_ANSWERS = (ChangedError, OversizeError)
 #: Transient failures without a new byte after which another URL of the same bytes is asked.
 _PATIENCE = 2
 
@@ -64,7 +73,7 @@ def after_failure(
         policy: Limits and pauses.
         draw: A random number from 0 up to 1.
     """
-    if isinstance(error, ImpostorError) or not error.transient:
+    if isinstance(error, ImpostorError) or not error.transient or _says_it_again(tries, error, progressed):
         spent = tries.spent | {tries.url}
         url = _next_url(tries.url, urls, spent)
         return None if url is None else Again(Tries(url, tries.fruitless, 0, spent), 0.0)
@@ -81,6 +90,11 @@ def after_failure(
         first_round = tries.fruitless <= _PATIENCE * (urls - 1 - len(tries.spent))
         return Again(replace(tries, url=elsewhere, here=0), 0.0 if first_round else pause)
     return Again(tries, pause)
+
+
+def _says_it_again(tries: Tries, error: SourceError, progressed: bool) -> bool:
+    """Whether a source means what it says: other bytes, twice in a row, are no accident on the way."""
+    return isinstance(error, _ANSWERS) and not progressed and tries.here + 1 >= _PATIENCE
 
 
 def backoff(fruitless: int, policy: Policy, draw: float) -> float:

@@ -10,9 +10,9 @@ import threading
 from typing import TYPE_CHECKING
 
 from mirror.errors import ConnectionDroppedError, ImpostorError, SourceError, StoreError
+from mirror.stopping import TransferStopped
 from mirror.transfer.events import Advanced
 from mirror.transfer.hashing import BUFFER
-from mirror.transfer.receipt import TransferStopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -67,26 +67,12 @@ def text(tokens: list[str]) -> bytes:
 
 def tokenizer_json(tokens: list[str], *, cased: bool) -> bytes:
     """Return the ``tokenizer.json`` of a WordPiece vocabulary (huggingface/tokenizers)."""
-    specials = [
-        {
-            "id": at,
-            "special": True,
-            "content": token,
-            "single_word": False,
-            "lstrip": False,
-            "rstrip": False,
-            "normalized": False,
-        }
-        for token, at in SPECIAL.items()
-    ]
-    one = [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
-    one.append({"SpecialToken": {"id": "[SEP]", "type_id": 0}})
-    two = [{"Sequence": {"id": "B", "type_id": 1}}, {"SpecialToken": {"id": "[SEP]", "type_id": 1}}]
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
     value: dict[str, Any] = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": specials,
+        "added_tokens": [{"id": at, "special": True, "content": name, **flags} for name, at in SPECIAL.items()],
         "normalizer": {
             "type": "BertNormalizer",
             "clean_text": True,
@@ -95,14 +81,7 @@ def tokenizer_json(tokens: list[str], *, cased: bool) -> bytes:
             "lowercase": not cased,
         },
         "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "post_processor": {
-            "type": "TemplateProcessing",
-            "single": one,
-            "pair": [*one, *two],
-            "special_tokens": {
-                token: {"id": token, "ids": [SPECIAL[token]], "tokens": [token]} for token in ("[CLS]", "[SEP]")
-            },
-        },
+        "post_processor": _template(),
         "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
         "model": {
             "type": "WordPiece",
@@ -113,6 +92,21 @@ def tokenizer_json(tokens: list[str], *, cased: bool) -> bytes:
         },
     }
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _template() -> dict[str, Any]:
+    """Return the post-processor that puts [CLS] and [SEP] around one or two texts."""
+
+    def special(name: str, segment: int) -> dict[str, Any]:
+        return {"SpecialToken": {"id": name, "type_id": segment}}
+
+    one = [special("[CLS]", 0), {"Sequence": {"id": "A", "type_id": 0}}, special("[SEP]", 0)]
+    return {
+        "type": "TemplateProcessing",
+        "single": one,
+        "pair": [*one, {"Sequence": {"id": "B", "type_id": 1}}, special("[SEP]", 1)],
+        "special_tokens": {name: {"id": name, "ids": [SPECIAL[name]], "tokens": [name]} for name in ("[CLS]", "[SEP]")},
+    }
 
 
 def sentencepieces(size: int) -> list[str]:

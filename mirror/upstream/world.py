@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from mirror.upstream.cdn import Cdn
 from mirror.upstream.content import Content
-from mirror.upstream.host import REAL_HOSTS, ROLE_OF, Host
+from mirror.upstream.host import ROLE_OF, Host
 from mirror.upstream.hub import Hub
 from mirror.upstream.objects import (
     ObjectHost,
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mirror.upstream.server import Server
-
-Source = "bytes | Path | Callable[[], bytes]"
 #: Larger files go to the CDN whatever they are called, as the Hub has it.
 _LFS_FROM = 10 << 20
 
@@ -120,15 +118,19 @@ class World:
             data: The bytes, a file that has them, or a call that makes them.
             private: Whether everybody is answered 403.
             validators: What the plain host says of the file; the others have ways of their own.
+
+        Raises:
+            ValueError: No store here is, or stands for, ``host``.
         """
-        store = self.stores[ROLE_OF.get(host, host)]
+        store = self.stores.get(ROLE_OF.get(host, host))
+        if store is None:
+            known = [*self.stores, *(name for name, role in ROLE_OF.items() if role in self.stores)]
+            raise ValueError(f"no store stands for {host}; there are {', '.join(known)}")
         store.put(store.prefix + path, StoredObject(Content(data), private, validators))
 
     def add_url(self, url: str, data: bytes | Path | Callable[[], bytes]) -> None:
-        """Put an object at a real address; ValueError when none of our hosts stands for its host."""
+        """Put an object at a real address; ValueError when none of our stores stands for its host."""
         parts = urlsplit(url)
-        if ROLE_OF.get(parts.hostname or "") not in self.stores:
-            raise ValueError(f"no store stands for {parts.hostname}; there are {', '.join(REAL_HOSTS)}")
         self.add_object(parts.hostname or "", parts.path, data)
 
     @classmethod
@@ -137,11 +139,16 @@ class World:
 
         ``huggingface.co/OWNER/NAME/REVISION/PATH`` are files of the hub, any other
         ``HOST/PATH`` objects. Bytes are read from the folder when they are asked for.
+
+        Raises:
+            ValueError: A file stands where no host here would offer it; the text names it.
         """
         world = cls()
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             host, *parts = file.relative_to(folder).parts
             if ROLE_OF.get(host) == "hub":
+                if len(parts) < 4:
+                    raise ValueError(f"{file}: a hub file is at {host}/OWNER/NAME/REVISION/PATH")
                 world.add_hub_file("/".join(parts[:2]), parts[2], "/".join(parts[3:]), file)
             else:
                 world.add_object(host, "/" + "/".join(parts), file)

@@ -45,7 +45,7 @@ def check_commit(headers: Fields, url: str) -> None:
     Raises:
         ChangedError: ``X-Repo-Commit`` is not the revision in ``url``: a mixed-up cache on the way.
     """
-    asked = _PINNED.search(url)
     commit = headers.only("x-repo-commit")
-    if asked and commit and commit != asked[1]:
+    asked = _PINNED.search(url) if commit else None
+    if commit and asked and commit != asked[1]:
         raise ChangedError(f"asked for revision {asked[1]}, the hub answers with {commit[:40]}")

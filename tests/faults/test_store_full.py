@@ -5,15 +5,18 @@ import os
 import resource
 import signal
 import subprocess
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from mirror.errors import DiskFullError
 from mirror.store import Store, partial_key
 from tests.store_process import pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 KEY = partial_key("large")
 DATA = pattern(3 << 20)

@@ -3,13 +3,16 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from mirror.errors import BusyError
 from mirror.store import Store, partial_key
 from tests.store_process import Worker, pattern
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SIZE = 24 << 20
 DATA = pattern(SIZE)
@@ -75,3 +78,31 @@ def test_processes_killed_while_publishing_leave_whole_blobs_and_orphans_that_go
     assert list((store.root / "partial").iterdir()) == []
     store.publish((name, name.encode()) for name in names)
     assert sorted(names) == [blob.sha256 for blob in store.iter_blobs()]
+
+
+def test_processes_that_fight_and_die_over_the_same_keys_end_with_the_right_bytes(store: Store) -> None:
+    data = pattern(200_000)
+    sha256 = hashlib.sha256(data).hexdigest()
+    moments = random.Random(2)
+    workers = [Worker(store.root) for _ in range(3)]
+    until = time.monotonic() + 2.0
+    for worker in workers:
+        worker.send("storm", 60, len(data))
+    while time.monotonic() < until:
+        time.sleep(moments.uniform(0.05, 0.2))
+        victim = workers.pop(0)
+        assert victim.process.poll() is None, "it fails by no error, only by the signal"
+        victim.kill()
+        workers.append(Worker(store.root))
+        workers[-1].send("storm", 60, len(data))
+    for worker in workers:
+        assert worker.process.poll() is None
+        worker.kill()
+    with Worker(store.root) as last:
+        won, lost = map(int, last.ask("storm", 0.5, len(data)).split())
+        assert won > lost, "what the dead held is free again"
+    blob = store.find(sha256)
+    assert blob is not None
+    assert blob.path.read_bytes() == data
+    store.run_gc(store.plan_gc({sha256}, partial_older_than=0))
+    assert list((store.root / "partial").iterdir()) == []

@@ -3,10 +3,13 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mirror.store import Store, partial_key
 from tests.store_process import Worker, pattern, two_workers
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DATA = pattern(20_000)
 

@@ -6,15 +6,18 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from mirror.errors import BusyError, ReadOnlyStoreError, StoreError
 from mirror.store import Store, partial_key
 from mirror.store.layout import OWNER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become other users")
 

@@ -57,6 +57,10 @@ class Artifact:
     code: str | None = None
     files: tuple[File, ...] = ()
 
+    @property
+    def ref(self) -> str:
+        return self.revision or "main"
+
 
 def repo_json(**changes: Any) -> bytes:
     siblings = [

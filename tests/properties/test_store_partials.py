@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -70,7 +71,7 @@ def step(store: Store, partial: Partial, what: str, number: int, amount: int) ->
             return lose(partial.path, store, partial, amount)
         case "restart":
             cuts = sorted({0, len(DATA), amount, amount * number % len(DATA)})
-            partial.restart(len(DATA), list(zip(cuts, cuts[1:], strict=False)))
+            partial.restart(len(DATA), list(pairwise(cuts)))
     return partial
 
 

@@ -10,7 +10,7 @@ import tarfile
 import tracemalloc
 import zipfile
 import zlib
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -18,6 +18,9 @@ from hypothesis import strategies as st
 
 from mirror.errors import ArchiveError, IntegrityError
 from mirror.formats.archive import Limits, Member, list_members
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 VOCAB = b"[PAD]\n[UNK]\n" * 500
 WEIGHTS = random.Random(1).randbytes(20_000)

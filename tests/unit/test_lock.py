@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
 from mirror.errors import CatalogError
 from mirror.lock import Lock, pinned
 from mirror.model import Authority, Listing, RemoteFile
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,13 +3,16 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from mirror.errors import BusyError, StoreError
 from mirror.store import Partial, Span, Store, partial_key
 from mirror.store.content import WRITEBACK
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KEY = partial_key("bert-tiny@huggingface", "model.safetensors")
 DATA = bytes(range(256)) * 40
@@ -262,8 +265,35 @@ def test_a_crash_between_rename_and_row_is_known_until_it_is_recorded(store: Sto
     assert store.committed(KEY) == SHA256
     with store.partial(KEY) as healing:
         assert healing.committed == SHA256
-        healing.forget()
+        assert healing.spans == []
+    with pytest.raises(BusyError):
+        store.partial(KEY)
+    healing.forget()  # the row is written
     assert store.committed(KEY) is None
+
+
+def test_a_claim_with_a_commit_is_released_when_something_fails(store: Store) -> None:
+    partial = begun(store)
+    partial.write(0, 0, DATA)
+    with pytest.raises(RuntimeError), partial:
+        partial.commit(SHA256)
+        raise RuntimeError
+    with store.partial(KEY) as healing:
+        assert healing.committed == SHA256
+        healing.forget()
+
+
+def test_a_restart_forgets_a_commit_that_did_not_do(store: Store) -> None:
+    partial = begun(store)
+    partial.write(0, 0, DATA)
+    partial.commit(SHA256)
+    partial.release()
+    with store.partial(KEY) as again:
+        again.restart(len(DATA))
+        assert again.committed is None
+        again.write(0, 0, DATA[:100])
+    with store.partial(KEY) as again:
+        assert again.contiguous == 100
 
 
 def test_a_committed_blob_that_is_gone_again_is_a_partial_from_the_start(store: Store) -> None:

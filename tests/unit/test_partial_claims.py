@@ -4,14 +4,16 @@ import json
 import os
 import shutil
 import threading
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mirror.errors import BusyError, StoreError
 from mirror.store import Store, partial_key
 from mirror.store.owner import SILENCE, signature
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KEY = partial_key("a file")
 DATA = b"0123456789" * 100
@@ -58,7 +60,8 @@ def test_a_live_claim_is_refused_to_everybody_else(store: Store) -> None:
 
 def test_of_many_threads_one_gets_the_claim(store: Store) -> None:
     for _ in range(10):
-        start, won = threading.Barrier(6), []
+        start = threading.Barrier(6)
+        won: list[Any] = []
 
         def take(start: threading.Barrier = start, won: list[Any] = won) -> None:
             start.wait()

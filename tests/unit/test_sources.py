@@ -21,6 +21,7 @@ from mirror.errors import (
     UsageError,
     WaitingError,
 )
+from mirror.ledger import FileState, Holding
 from mirror.model import Authority, Claim, Digest, Listing, RemoteFile
 from mirror.sources.access import HubAccess
 from mirror.sources.baidu_pan import hand_off
@@ -29,7 +30,7 @@ from mirror.sources.folder import list_folder
 from mirror.sources.listing import list_artifact
 from mirror.sources.narrow import narrow, weight_format
 from mirror.sources.opener import Openers
-from mirror.sources.peer import list_peer, peer_base, peer_index, peer_url, read_index, with_peers
+from mirror.sources.peer import index_lines, list_peer, peer_base, peer_url, read_index, with_peers
 from mirror.wire import BodySpan, Validator
 
 if TYPE_CHECKING:
@@ -58,6 +59,10 @@ class Artifact:
     url: str | None = None
     code: str | None = None
     files: tuple[File, ...] = ()
+
+    @property
+    def ref(self) -> str:
+        return self.revision or "main"
 
 
 def no_client() -> httpx2.Client:
@@ -288,22 +293,31 @@ def test_a_peer_may_be_a_mirror_s_folder(tmp_path: Path) -> None:
 
 
 def test_a_peer_s_index_comes_back_as_its_word(tmp_path: Path) -> None:
-    import json
-
     (tmp_path / "blobs").mkdir()
-    listing = Listing(
-        "m@s", "c" * 40, (RemoteFile("m@s", "a", ("https://h/a",), 1, (PIN,)), RemoteFile("m@s", "b", (), 2))
-    )
-    (tmp_path / "index.json").write_text(json.dumps(peer_index([(listing, {"a": "b" * 64})])))
-    (found,) = list_peer(peer_base(str(tmp_path)), Openers(no_client))
-    assert (found.artifact, found.revision) == ("m@s", "c" * 40)
-    (file,) = found.files
+    held = FileState("m@s", "a", 1, "held", "b" * 64, "pinned", "c" * 40, None, None, 1)
+    gone = FileState("m@s", "b", 2, "listed", "d" * 64, "pinned", "c" * 40, None, "missing", 2)
+    holding = Holding("m@s", "c" * 40, ("safetensors",), "2025-01-01", (held, gone))
+    (tmp_path / "index.json").write_text("".join(index_lines([holding, replace_artifact(holding, "n@s")])))
+    offer = list_peer(peer_base(str(tmp_path)), Openers(no_client))[0]
+    assert (offer.listing.artifact, offer.listing.revision, offer.narrowed) == ("m@s", "c" * 40, ("safetensors",))
+    file, missing = offer.listing.files
+    assert offer.held == (file,)
     assert file.urls == (f"{tmp_path.as_uri()}/blobs/sha256/bb/{'b' * 64}",)
     assert (file.path, file.size, file.sha256, file.claims[0].authority) == ("a", 1, "b" * 64, Authority.PEER)
+    assert (missing.path, missing.size, missing.urls, missing.claims) == ("b", 2, (), ())
+    # An artifact of the catalog that is a peer: what the peer has under that name, else all that it has.
     artifact = Artifact(kind="peer", url=str(tmp_path))
-    assert listed(artifact) == found
+    assert listed(artifact).files == offer.held
+    everything = listed(replace(artifact, name="head@peer"))
+    assert [(f.artifact, f.path) for f in everything.files] == [("head@peer", "m@s/a"), ("head@peer", "n@s/a")]
+    (tmp_path / "index.json").write_text("".join(index_lines([])))
     with pytest.raises(NotFoundError):
-        listed(replace(artifact, name="other@s"))
+        listed(artifact)
+
+
+def replace_artifact(holding: Holding, name: str) -> Holding:
+    files = tuple(file._replace(artifact=name) for file in holding.files)
+    return holding._replace(artifact=name, files=files)
 
 
 @pytest.mark.parametrize(
@@ -314,15 +328,16 @@ def test_a_peer_s_index_comes_back_as_its_word(tmp_path: Path) -> None:
         b"{}",
         b'{"schema":"minibert-mirror/peer/2","listings":[]}',
         b'{"schema":"minibert-mirror/peer/1","listings":[{}]}',
-        b'{"schema":"minibert-mirror/peer/1","listings":[{"artifact":"a","revision":3,"files":[]}]}',
-        b'{"schema":"minibert-mirror/peer/1","listings":[{"artifact":"a","revision":null,"files":'
+        b'{"schema":"minibert-mirror/peer/1","listings":[{"artifact":"a","revision":3,"narrowed":null,"files":[]}]}',
+        b'{"schema":"minibert-mirror/peer/1","listings":[{"artifact":"a","revision":null,"narrowed":null,"files":'
         b'[{"path":"../x","size":1,"sha256":"' + b"a" * 64 + b'"}]}]}',
-        b'{"schema":"minibert-mirror/peer/1","listings":[{"artifact":"a","revision":null,"files":'
+        b'{"schema":"minibert-mirror/peer/1","listings":[{"artifact":"a","revision":null,"narrowed":null,"files":'
         b'[{"path":"x","size":true,"sha256":"' + b"a" * 64 + b'"}]}]}',
         (
-            b'{"schema":"minibert-mirror/peer/1","listings":[{"artifact":"a","revision":null,"files":'
+            b'{"schema":"minibert-mirror/peer/1","listings":[{"artifact":"a","revision":null,"narrowed":null,"files":'
             b'[{"path":"x","size":1,"sha256":"a"}]}]}'
         ),
+        b'{"schema":"minibert-mirror/peer/1","listings":[{"artifact":"a","revision":null,"narrowed":"x","files":[]}]}',
         b"[" * 100000,
     ],
 )

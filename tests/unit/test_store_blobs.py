@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from mirror.errors import StoreError
 from mirror.store import Store, disk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 def named(*contents: bytes) -> list[tuple[str, bytes]]:

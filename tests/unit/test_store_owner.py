@@ -26,9 +26,10 @@ def test_a_reused_process_id_is_another_process() -> None:
 
 def test_a_process_that_ended_is_gone_even_before_its_parent_looked() -> None:
     code = "from mirror.store.owner import Owner; print(Owner.me().to_json().decode(), flush=True); input()"
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": "."}
-    ) as process:  # fmt: skip
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ
+    ) as process:
         assert process.stdout is not None
         owner = Owner.from_json(process.stdout.readline())
         assert owner is not None

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from mirror.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EVIDENCE = {"expected": ["catalog says sha256:00"], "url": "https://host/file", "hops": [{"status": 200}]}
 

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mirror.store import GcItem, Store, partial_key
 from mirror.store.owner import SILENCE, signature
 from mirror.store.sweep import ROOM_SILENCE
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 A, B, C = (letter * 64 for letter in "abc")
 KEY = partial_key("a file")

@@ -3,12 +3,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from mirror.errors import DiskFullError
 from mirror.store import Store, partial_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(shutil.which("du") is None, reason="compares with du(1)")
 

@@ -1,0 +1,57 @@
+"""What did not come, for people: who says what, in few words, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import click
+
+from mirror.cli.output import brief
+from mirror.errors import DisputedError, IntegrityError
+from mirror.transfer.receipt import account_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mirror.sync.outcome import Problem
+
+#: Problems that are told one by one before the rest is only counted.
+_MOST = 40
+
+
+def show(problems: Sequence[Problem]) -> None:
+    """Tell every problem on stderr, those with the same remedy together, integrity last."""
+    remedies: dict[tuple[bool, str], list[Problem]] = {}
+    for problem in problems[:_MOST]:
+        error = problem.error
+        remedies.setdefault((isinstance(error, IntegrityError), error.hint), []).append(problem)
+    for (_, hint), group in sorted(remedies.items(), key=lambda item: item[0][0]):
+        for problem in group:
+            for line in _lines(problem):
+                click.echo(line, err=True)
+        if hint:
+            click.echo(f"  {hint}", err=True)
+    if len(problems) > _MOST:
+        click.echo(f"… and {len(problems) - _MOST} more; --json lists all", err=True)
+    ways = ", ".join(f"{number} {way}" for way, number in Counter(map(_word, problems)).most_common())
+    click.echo(f"{click.style('error', fg='red')}: {len(problems)} did not come: {ways}", err=True)
+
+
+def _lines(problem: Problem) -> Iterator[str]:
+    error = problem.error
+    if not isinstance(error, DisputedError):
+        text = str(error).removeprefix(f"{problem.subject}: ").removeprefix(f"{problem.subject} ")
+        yield f"{click.style('failed', fg='red')} {problem.subject}: {brief(text)}"
+    else:
+        yield f"{click.style('disputed', fg='red')} {problem.subject}: got {brief(error.actual)}, but"
+        for claim in error.claims:
+            yield f"    {brief(claim)}"
+    if quarantine := account_of(error).quarantine:
+        yield f"    kept as evidence in cache/quarantine/{quarantine}"
+
+
+def _word(problem: Problem) -> str:
+    """Return the name of an error's class as words: ``not found``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(problem.error).__name__.removesuffix("Error")).lower()

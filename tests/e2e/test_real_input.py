@@ -1,0 +1,228 @@
+"""The shipped catalog, with true names, against the true bytes of its small files.
+
+The command believes that it talks to huggingface.co, storage.googleapis.com and
+bj.bcebos.com: HTTPS goes through a ``CONNECT`` proxy to the embedded upstream, whose
+certificate a CA signs that ``SSL_CERT_FILE`` names; plain HTTP through a proxy as well.
+Nothing of the catalog is changed. Weights are not to be had: their addresses answer 404.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from mirror.catalog import Catalog, read
+from mirror.upstream.server import Server
+from mirror.upstream.world import World
+from tests.command import DATA, ROOT, Command, Done
+from tests.tunnel import Tunnel
+from tests.upstream_world import self_signed
+
+TINY, DISTIL = "google/bert_uncased_L-2_H-128_A-2", "distilbert/distilbert-base-uncased"
+REVISION = {TINY: "30b0a37ccaaa32f332884b96992754e246e48c5f", DISTIL: "12040accade4e8a0f71eabdb258fecc2e7e948be"}
+ZIP_URL = "https://storage.googleapis.com/bert_models/2020_02_20/uncased_L-4_H-256_A-4.zip"
+VOCAB_URL = "https://bj.bcebos.com/paddlenlp/models/transformers/distilbert/distilbert-base-uncased-vocab.txt"
+ARTIFACTS = ("bert-tiny@huggingface", "distilbert-base-uncased@huggingface", "bert-mini@google")
+ZIP = "bert-mini@google/uncased_L-4_H-256_A-4.zip"
+
+#: Every true file of the Hub by artifact and path, with where its bytes are.
+FILES = {
+    "bert-tiny@huggingface/config.json": DATA / "bert-tiny" / "config.json",
+    "bert-tiny@huggingface/vocab.txt": DATA / "vocab.txt",
+    "distilbert-base-uncased@huggingface/LICENSE": DATA / "distilbert" / "LICENSE",
+    "distilbert-base-uncased@huggingface/config.json": DATA / "distilbert" / "config.json",
+    "distilbert-base-uncased@huggingface/tokenizer.json": DATA / "distilbert" / "tokenizer.json",
+    "distilbert-base-uncased@huggingface/tokenizer_config.json": DATA / "distilbert" / "tokenizer_config.json",
+    "distilbert-base-uncased@huggingface/vocab.txt": DATA / "vocab.txt",
+}
+#: What Google's zip of BERT-Mini holds, but for the weights.
+MEMBERS = {
+    "bert_config.json": DATA / "bert-mini" / "bert_config.json",
+    "bert_model.ckpt.index": DATA / "bert-mini" / "bert_model.ckpt.index",
+    "vocab.txt": DATA / "vocab.txt",
+}
+
+Change = Callable[[str, bytes], bytes]
+
+
+def true_bytes(name: str, data: bytes) -> bytes:
+    return data
+
+
+def one_bit_off(data: bytes) -> bytes:
+    return data[:7] + bytes([data[7] ^ 1]) + data[8:]
+
+
+def world_of(change: Change = true_bytes) -> World:
+    """Return a world with the true files, each as ``change`` makes it."""
+    world = World()
+    for name, path in FILES.items():
+        repo = TINY if name.startswith("bert-tiny") else DISTIL
+        world.add_hub_file(repo, REVISION[repo], name.partition("/")[2], change(name, path.read_bytes()))
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as out:
+        for member, path in MEMBERS.items():
+            out.writestr(zipfile.ZipInfo(member, (2020, 2, 20, 0, 0, 0)), change(f"{ZIP}!{member}", path.read_bytes()))
+    world.add_url(ZIP_URL, archive.getvalue())
+    world.add_url(VOCAB_URL, (DATA / "vocab.txt").read_bytes())
+    return world
+
+
+class Outside:
+    """The outside world as the command reaches it, and the command."""
+
+    def __init__(self, command: Command, server: Server, tunnel: Tunnel, folder: Path) -> None:
+        self.server, self.tunnel = server, tunnel
+        self.pull = command.at(folder / "mirror")
+        (folder / "mirror" / "cache").mkdir(parents=True)
+        shutil.copy(ROOT / "catalog.json", folder / "mirror")
+
+
+@contextmanager
+def outside(command: Command, folder: Path, world: World) -> Iterator[Outside]:
+    """Run ``world`` behind the real names; the command's environment leads there."""
+    context, ca = self_signed()
+    (folder / "ca.pem").write_bytes(ca)
+    with Server(world, tls=context) as server, Server(world) as plain, Tunnel(server.host_map) as tunnel:
+        env = {
+            "HTTPS_PROXY": tunnel.url,
+            "HTTP_PROXY": plain.url("plain"),
+            "SSL_CERT_FILE": str(folder / "ca.pem"),
+        }
+        yield Outside(command.at(folder, **env), server, tunnel, folder)
+
+
+def levels(command: Command) -> dict[str, str]:
+    rows = command("ls", "--missing", "--json").rows
+    return {
+        f"{row['artifact']}/{row['path']}": row["level"] if row["state"] == "held" else row["state"] for row in rows
+    }
+
+
+def blobs(command: Command) -> set[str]:
+    return {path.name for path in (command.cwd / "cache" / "blobs").rglob("*") if path.is_file()}
+
+
+def problems(done: Done) -> dict[str, dict[str, object]]:
+    return {row["problem"]: row for row in done.rows if "problem" in row}
+
+
+def test_the_true_files_reach_pinned_through_proxy_and_tls(command: Command, tmp_path: Path) -> None:
+    with outside(command, tmp_path, world_of()) as there:
+        done = there.pull("pull", *ARTIFACTS, "distilbert-base-uncased@paddle", "--json", code=5)
+        known = levels(there.pull)
+        assert {name: known[name] for name in FILES} == dict.fromkeys(FILES, "pinned")
+        # Google gives md5 and crc32c of the archive, and the catalog nothing.
+        assert known[ZIP] == "checked"
+        assert known["distilbert-base-uncased@paddle/distilbert-base-uncased-vocab.txt"] == "checked"
+
+        # What the catalog knows and the source lacks fails as the source's error, and stops nothing.
+        missing = problems(done)
+        assert {
+            "bert-tiny@huggingface/model.safetensors",
+            "distilbert-base-uncased@huggingface/model.safetensors",
+            "distilbert-base-uncased@paddle/distilbert-base-uncased.pdparams",
+        } <= set(missing)
+        assert {(row["error"], row["exit_code"]) for row in missing.values()} == {("NotFoundError", 5)}
+
+        why = [row for name in ARTIFACTS[:2] for row in there.pull("why", name, "--json").rows]
+        told = {f"{row['artifact']}/{row['path']}": row for row in why}
+        for name, path in FILES.items():
+            assert told[name]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+            assert told[name]["promised"]["urls"][0].startswith("https://huggingface.co/")
+        (row,) = there.pull("why", f"{ZIP}!bert_model.ckpt.index", "--json").rows
+        (member,) = row["members"]
+        assert (member["path"], member["level"]) == ("bert_model.ckpt.index", "pinned")
+        assert member["sha256"] == hashlib.sha256(MEMBERS["bert_model.ckpt.index"].read_bytes()).hexdigest()
+
+        # All of it went through the proxies, under the real names.
+        assert {"huggingface.co:443", "storage.googleapis.com:443", "bj.bcebos.com:443"} == set(there.tunnel.asked)
+        asked = len(there.server.requests())
+        there.pull("pull", "bert-mini@google")
+        assert len(there.server.requests()) == asked
+
+
+def test_files_changed_at_the_publisher_are_disputed_with_both_values(command: Command, tmp_path: Path) -> None:
+    def changed(name: str, data: bytes) -> bytes:
+        # The archive has one changed member: its own md5 and crc32c are right all the same.
+        return data if "!" in name and not name.endswith(".index") else one_bit_off(data)
+
+    with outside(command, tmp_path, world_of(changed)) as there:
+        found = problems(there.pull("pull", *ARTIFACTS, "--json", code=4))
+        for name, path in FILES.items():
+            true, other = (hashlib.sha1(b"blob %d\0" % len(d) + d).hexdigest() for d in _pair(path.read_bytes()))
+            assert found[name]["error"] == "DisputedError"
+            assert "catalog" in str(found[name]["message"]) and f"git-sha1:{true}" in str(found[name]["message"])
+            assert "publisher" in str(found[name]["message"]) and f"git-sha1:{other}" in str(found[name]["message"])
+        assert "member bert_model.ckpt.index" in str(found[ZIP]["message"])
+        known = levels(there.pull)
+        assert {known[name] for name in (ZIP, *FILES)} == {"disputed"}
+        assert not blobs(there.pull)
+
+
+def _pair(data: bytes) -> tuple[bytes, bytes]:
+    return data, one_bit_off(data)
+
+
+@pytest.mark.parametrize(
+    "name", [*FILES, f"{ZIP}!bert_config.json", f"{ZIP}!bert_model.ckpt.index", f"{ZIP}!vocab.txt"]
+)
+def test_one_changed_byte_on_the_way_is_quarantined_and_never_delivered(
+    command: Command, tmp_path: Path, name: str
+) -> None:
+    outer, _, member = name.partition("!")
+    artifact, _, path = outer.partition("/")
+    if member:
+        world = world_of(lambda each, data: one_bit_off(data) if each == name else data)
+        true, wrong = _pair(MEMBERS[member].read_bytes())
+    else:
+        world = world_of()
+        true, wrong = _pair(FILES[name].read_bytes())
+    with outside(command, tmp_path, world) as there:
+        if not member:
+            there.server.faults.add(f"*/{path}", [{"fault": "flip_bit", "offset": 7, "times": "always"}])
+        done = there.pull("pull", artifact, "--json", code=4)
+        assert problems(done)[outer]["error"] == "DisputedError"
+        states = levels(there.pull)
+        assert states.pop(outer) == "disputed"
+        assert {level for other, level in states.items() if other in FILES} <= {"pinned"}
+
+        (case,) = (there.pull.cwd / "cache" / "quarantine").iterdir()
+        evidence = json.loads((case / "evidence.json").read_text())
+        (against,) = {row["digest"] for row in evidence["against"] if row["digest"].startswith("sha256:")}
+        assert against == f"sha256:{hashlib.sha256(true).hexdigest()}"
+        if not member:
+            assert evidence["actual"]["sha256"] == hashlib.sha256(wrong).hexdigest()
+            assert (case / "bytes").read_bytes() == wrong
+        assert evidence["actual"]["sha256"] not in blobs(there.pull)
+        assert not (there.pull.cwd / "cache" / "trees").exists()
+
+
+@pytest.mark.parametrize("document", sorted((DATA / "paddle").iterdir()), ids=lambda path: path.name[:40])
+def test_the_catalog_has_the_addresses_of_paddles_own_lists(document: Path) -> None:
+    real: Mapping[str, str] = json.loads(document.read_text())
+    catalog: Catalog = read(ROOT / "catalog.json")
+    name = document.name.removesuffix(".files.json").replace("__", "/")
+    model = catalog.model(name)
+    assert model is not None
+    urls = {url for file in catalog.by_artifact[f"{model.name}@paddle"].files for url in file.urls}
+    assert urls == set(real.values())
+
+
+def test_every_file_of_the_data_is_named_with_its_digest() -> None:
+    table = (DATA / "SOURCES.md").read_text()
+    for path in DATA.rglob("*"):
+        if path.is_file() and path.name != "SOURCES.md":
+            line = next(
+                line for line in table.splitlines() if line.startswith(f"| `{path.relative_to(DATA).as_posix()}` |")
+            )
+            data = path.read_bytes()
+            assert f"| {len(data)} | `{hashlib.sha256(data).hexdigest()}` |" in line

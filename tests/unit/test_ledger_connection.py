@@ -1,0 +1,74 @@
+"""Which file systems get a write-ahead log, and which errors come out."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from mirror.errors import LedgerError
+from mirror.ledger.connection import file_system, for_reading, is_local, our_errors
+from tests.ledger_events import open_ledger, stored
+
+MOUNTS = r"""
+22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+30 22 0:27 / /dev/shm rw,nosuid - tmpfs tmpfs rw
+41 22 0:40 / /home rw,relatime shared:9 - nfs4 server:/home rw,vers=4.2
+42 41 0:41 / /home/my\040data rw,relatime - fuse.sshfs me@host: rw
+43 22 0:42 / /scratch rw - lustre 10.0.0.1@tcp:/scratch rw,flock
+44 22 0:43 / /mnt/share rw - cifs //server/share rw
+45 22 0:44 / /twice rw - ext4 /dev/vdb rw
+46 45 0:45 / /twice rw - nfs server:/twice rw
+garbage
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/var/lib/ledger.db", "ext4"),
+        ("/dev/shm/ledger.db", "tmpfs"),
+        ("/home/me/ledger.db", "nfs4"),
+        ("/homely/ledger.db", "ext4"),
+        ("/home/my data/ledger.db", "fuse.sshfs"),
+        ("/scratch/ledger.db", "lustre"),
+        ("/mnt/share/x/ledger.db", "cifs"),
+        ("/twice/ledger.db", "nfs"),
+    ],
+)
+def test_the_longest_and_latest_mount_point_decides(path: str, kind: str) -> None:
+    assert file_system(Path(path), MOUNTS) == kind
+
+
+def test_no_mount_table_gives_no_answer() -> None:
+    assert file_system(Path("/x"), "") is None
+
+
+def test_a_local_file_system_gets_a_write_ahead_log_and_another_a_rollback_journal(tmp_path: Path) -> None:
+    with open_ledger(tmp_path / "ledger.db") as ledger:
+        mode = ledger._connection.execute("PRAGMA journal_mode").fetchone()[0]
+        level = ledger._connection.execute("PRAGMA synchronous").fetchone()[0]
+    assert (mode, level) == (("wal", 1) if is_local(tmp_path) else ("delete", 2))
+
+
+@pytest.mark.parametrize(
+    ("statement", "hint"),
+    [("SELECT * FROM nowhere", ""), ("CREATE TABLE more (x)", "belongs to somebody else")],
+)
+def test_errors_of_sqlite_become_ours_with_a_hint(tmp_path: Path, statement: str, hint: str) -> None:
+    path = tmp_path / "ledger.db"
+    open_ledger(path).close()
+    connection = for_reading(path)
+    with pytest.raises(LedgerError, match=r"ledger\.db") as caught, our_errors(path):
+        connection.execute(statement)
+    assert hint in caught.value.hint
+    assert isinstance(caught.value.__cause__, sqlite3.Error)
+    connection.close()
+
+
+def test_a_path_with_odd_signs_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "a ?mode=rwc#%41 b" / "ledger.db"
+    with open_ledger(path) as ledger:
+        ledger.record([stored("a")])
+    for_reading(path).close()
