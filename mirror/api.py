@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from mirror import __version__, place
 from mirror.catalog import Artifact, Catalog, builtin_catalog_text, parse, read, select
-from mirror.errors import StoreError, UsageError
+from mirror.errors import NoLedgerError, UsageError
 from mirror.ledger import Ledger
 from mirror.lock import Lock, pinned
 from mirror.model import Event
@@ -215,10 +215,12 @@ class Mirror:
         Raises:
             LedgerError: It cannot be read.
         """
-        if not self.place.ledger.exists():
+        try:
+            opened = Ledger.reader(self.place.ledger)
+        except NoLedgerError:
             yield None
             return
-        with Ledger.reader(self.place.ledger) as reader:
+        with opened as reader:
             yield reader
 
     def status(self, *selectors: str) -> list[ArtifactStatus]:
@@ -403,10 +405,7 @@ class Mirror:
             return pins | reader.needed() if reader is not None else pins
 
     def _ledger(self) -> Ledger:
-        try:
-            self.place.cache.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"{self.place.cache}: {error.strerror}") from error
+        place.prepare(self.place)
         return Ledger.open(self.place.ledger, tool=__version__, now=lambda: datetime.now(UTC))
 
     @contextmanager

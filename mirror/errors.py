@@ -229,6 +229,12 @@ class LedgerError(MirrorError):
     exit_code = 7
 
 
+class NoLedgerError(LedgerError):
+    """Nothing was ever recorded: there is no ledger yet, or another thread or process is just making it."""
+
+    hint = "`minibert-mirror pull` makes one"
+
+
 class TamperedError(LedgerError):
     """A row of the ledger, or its tail, is not what was written.
 

@@ -7,11 +7,14 @@ here before they get a name. No I/O.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mirror.model import STRONG, Authority, Claim, Digest, Level
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 _PINS = frozenset({Authority.CATALOG, Authority.LOCK})
 

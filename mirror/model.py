@@ -24,7 +24,7 @@ STRONG = frozenset({"sha256", "git-sha1"})
 class Digest:
     """An algorithm and lower-case hex, written ``sha256:…``.
 
-    ``git-sha1`` is the sha1 of ``"blob <size>\\0"`` and the bytes, git's object id.
+    ``git-sha1`` is the sha1 of ``"blob <size>"``, a zero byte and the bytes, git's object id.
     CRCs are eight digits, most significant byte first.
     """
 

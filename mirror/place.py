@@ -108,6 +108,18 @@ def make(folder: Path, catalog_text: str) -> Place:
     return Place(folder, "just made")
 
 
+def prepare(where: Place) -> None:
+    """Make the folders of a mirror that is about to be written: a user's own may not be there yet.
+
+    Raises:
+        StoreError: They cannot be made.
+    """
+    try:
+        where.cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{where.cache}: {error.strerror}") from error
+
+
 def _checked(folder: Path, how: str) -> Place:
     folder = folder.expanduser().absolute()
     if not is_mirror(folder):

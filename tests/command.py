@@ -10,13 +10,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mirror.upstream.server import Server
 from mirror.upstream.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mirror.upstream.server import Server
 
 ROOT = Path(__file__).parents[1]
 #: Where the tests' real files are; ``tests/data/SOURCES.md`` says whose they are.

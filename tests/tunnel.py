@@ -10,8 +10,10 @@ import contextlib
 import selectors
 import socket
 import threading
-from collections.abc import Mapping
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Tunnel:

@@ -6,13 +6,16 @@ Usage: python tools/write_cli_docs.py [--check]
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mirror import errors
 from mirror.cli import cli
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
 

@@ -90,11 +90,13 @@ def check(here: Workspace, file: Path | None, as_json: bool) -> None:
     minibert-mirror catalog check
     minibert-mirror catalog check ~/new-catalog.json --json
     """
+    from mirror.catalog import builtin_catalog_text
     from mirror.catalog.check import check as problems_of
     from mirror.catalog.read import parse, read_text
 
     path = file or here.catalog_path
-    text = read_text(path)
+    built_in = file is None and not path.exists()
+    text = builtin_catalog_text() if built_in else read_text(path)
     problems = problems_of(text)
     for problem in problems:
         if as_json:
@@ -105,7 +107,10 @@ def check(here: Workspace, file: Path | None, as_json: bool) -> None:
         count = f"{len(problems)} problems" if len(problems) > 1 else "one problem"
         raise CatalogError(f"{path}: {count}", hint="docs/catalog.md explains every field")
     good = parse(text, where=str(path))
-    remark(f"{path}: {len(good.models)} models, {len(good.by_artifact)} artifacts, nothing wrong")
+    remark(
+    name_of = "the built-in catalog" if built_in else path
+    remark(f"{name_of}: {len(good.models)} models, {len(good.by_artifact)} artifacts, nothing wrong")
+    )
 
 
 @catalog.command()
@@ -137,6 +142,7 @@ def add(
     minibert-mirror catalog add https://host/model.zip --sha256 07eced37...
     minibert-mirror catalog add file:///data/checkpoints/mine/
     """
+    from mirror import place
     from mirror.catalog.edit import add as with_model
     from mirror.catalog.write import plain_values, write
 
@@ -145,6 +151,7 @@ def add(
     if dry_run:
         emit(plain_values(model.entry))
         return
+    place.prepare(here.mirror.place)
     write(changed, here.catalog_path)
     remark(f"added {model.name} to {here.catalog_path}")
     remark(f"next: minibert-mirror pull {model.name}")

@@ -7,7 +7,6 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,8 @@ from mirror.cli.output import brief, emit, json_option, quiet_option, size, tabl
 from mirror.errors import IntegrityError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mirror.api import Mirror
     from mirror.sync.outcome import Outcome
     from mirror.upstream.server import Server

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MEANING = {
     "pinned": "the sha256 equals a pin",
     "attested": "equals a strong digest that the publisher gives, over TLS or on this machine",
-    "checked": "equals a weak digest of the publisher, or TLS was missing",
+    "checked": "equals a weak digest of the publisher or another mirror's word, or TLS was missing",
     "first-seen": "nobody offered a digest; ours is recorded and binds every later pull",
     "disputed": "authorities disagree: nothing is delivered",
 }

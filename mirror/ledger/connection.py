@@ -13,7 +13,7 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mirror.errors import LedgerError
+from mirror.errors import LedgerError, NoLedgerError
 from mirror.ledger.schema import VERSION
 
 if TYPE_CHECKING:
@@ -140,9 +140,9 @@ def sync_log(path: Path) -> None:
         os.close(log)
 
 
-def missing(path: Path) -> LedgerError:
+def missing(path: Path) -> NoLedgerError:
     """Return the error that there is no ledger at ``path``."""
-    return LedgerError(f"{path}: there is no ledger yet", hint="`minibert-mirror pull` makes one")
+    return NoLedgerError(f"{path}: there is no ledger yet")
 
 
 def is_local(path: Path) -> bool:
@@ -229,8 +229,11 @@ def _checked(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     """Return ``connection`` after its first read, which finds out whether it works."""
     with contextlib.ExitStack() as undo:
         undo.callback(connection.close)
-        if _version(connection, path) < VERSION:
-            raise LedgerError(f"{path}: an older or empty ledger", hint="`minibert-mirror pull` brings it up to date")
+        version = _version(connection, path)
+        if version == 0:
+            raise missing(path)
+        if version < VERSION:
+            raise LedgerError(f"{path}: an older ledger", hint="`minibert-mirror pull` brings it up to date")
         connection.execute("SELECT 1 FROM meta LIMIT 1").fetchone()
         undo.pop_all()
         return connection

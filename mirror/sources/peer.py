@@ -86,7 +86,7 @@ def peer_base(text: str) -> str:
     """
     if text.lower().startswith(("http://", "https://")):
         return text.rstrip("/")
-    folder = file_path(text).absolute()
+    folder = file_path(text).resolve()
     for cache in (folder, folder / "cache"):
         if (cache / "blobs").is_dir():
             return cache.as_uri()

@@ -15,7 +15,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -25,6 +25,9 @@ from mirror.upstream.world import World
 from tests.command import DATA, ROOT, Command, Done
 from tests.tunnel import Tunnel
 from tests.upstream_world import self_signed
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TINY, DISTIL = "google/bert_uncased_L-2_H-128_A-2", "distilbert/distilbert-base-uncased"
 REVISION = {TINY: "30b0a37ccaaa32f332884b96992754e246e48c5f", DISTIL: "12040accade4e8a0f71eabdb258fecc2e7e948be"}

@@ -11,11 +11,9 @@ import contextlib
 import hashlib
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mirror.api import Mirror
@@ -25,6 +23,9 @@ from mirror.upstream.world import World
 from tests.catalogs import catalog, file, http, hub, model
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
     from mirror.sync.outcome import Outcome
     from mirror.upstream.journal import Exchange
 
@@ -222,7 +223,17 @@ def assert_mirror_sound(mirror: Mirror, truth: Mapping[str, Sequence[bytes]]) ->
 def assert_nothing_left(mirror: Mirror) -> None:
     """No partial, no work in progress, no temporary file is left."""
     assert [path.name for path in (mirror.place.cache / "partial").iterdir()] == []
-    cache = {"blobs", "partial", "quarantine", "trees", "ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.head"}
+    cache = {
+        "blobs",
+        "partial",
+        "quarantine",
+        "trees",
+        "ledger.db",
+        "ledger.db-wal",
+        "ledger.db-shm",
+        "ledger.head",
+        "index.json",
+    }
     assert {path.name for path in mirror.place.cache.iterdir()} <= cache
     for path in (mirror.place.cache / "blobs").rglob("*"):
         assert path.is_dir() or len(path.name) == 64, path

@@ -30,6 +30,10 @@ class Artifact:
     code: str | None = None
     files: tuple[PromisedFile, ...] = ()
 
+    @property
+    def ref(self) -> str:
+        return self.revision or "main"
+
 
 def body_of(reply: Reply) -> bytes:
     got, buffer = bytearray(), memoryview(bytearray(1 << 16))

@@ -1,0 +1,200 @@
+"""Ctrl-C and SIGTERM at every kind of moment: exit 130 within two seconds, nothing lost, nothing wrong."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.faults.processes import Running
+from tests.faults.pulling import LANES, LARGE, MIB, Stand, assert_nothing_left, assert_sound, standing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+HUB, PLAIN, SMALL = LANES["hub-large"], LANES["plain-large"], LANES["hub-small"]
+BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+PROMPT = 2.0
+
+
+@pytest.fixture
+def stand(tmp_path: Path) -> Iterator[Stand]:
+    with standing(tmp_path / "mirror", HUB) as stand:
+        yield stand
+
+
+@contextmanager
+def pulling(stand: Stand, *options: str) -> Iterator[Running]:
+    with Running(stand.root, "pull", "--all", *options, environ=stand.environ) as process:
+        yield process
+
+
+def stop(process: Running, *numbers: signal.Signals) -> None:
+    """Send the signals; the process must end soon, with the right code and word."""
+    begun = time.monotonic()
+    for number in numbers:
+        process.send(number)
+        time.sleep(0.05)
+    code = process.end(within=10)
+    elapsed = time.monotonic() - begun
+    assert (code, elapsed < PROMPT) == (130, True), f"{code} after {elapsed:.2f} s: {process.err}"
+    assert "every partial is kept" in process.err
+    assert "Traceback" not in process.err
+
+
+def held(stand: Stand) -> int:
+    """Return the bytes that partials hold."""
+    return sum(state.held for state in stand.mirror.store.iter_partials())
+
+
+def asked(stand: Stand, count: int = 1, *, path: str = "") -> Callable[[], bool]:
+    """Return whether so many requests for the file, or another path, have come."""
+    return lambda: (
+        sum(
+            one.path.endswith(path or stand.lane.path) or (not path and one.host == "cdn")
+            for one in stand.server.requests(settle=0)
+        )
+        >= count
+    )
+
+
+def sent(stand: Stand, count: int) -> Callable[[], bool]:
+    """Return whether so many bytes of the file are on their way."""
+    return lambda: sum(one.sent for one in stand.server.requests(settle=0) if "/api/" not in one.path) >= count
+
+
+def assert_goes_on(stand: Stand, *, wire: int) -> None:
+    """Nothing wrong is visible, and a second run brings the rest with so many bytes on the wire in total."""
+    assert_sound(stand, [stand.lane.data])
+    stand.server.faults.clear()
+    with pulling(stand) as process:
+        assert process.end() == 0, process.err
+    assert_sound(stand, [stand.lane.data])
+    assert_nothing_left(stand.mirror)
+    assert stand.sent() <= wire
+
+
+@BOTH
+def test_a_stalled_body(stand: Stand, number: signal.Signals) -> None:
+    stand.strike({"fault": "stall_after", "bytes": MIB + 12345})
+    with pulling(stand) as process:
+        process.until(sent(stand, MIB + 12345))
+        time.sleep(0.2)
+        stop(process, number)
+    assert held(stand) == MIB + 12345
+    assert_goes_on(stand, wire=LARGE)
+
+
+@BOTH
+def test_a_slow_drip(stand: Stand, number: signal.Signals) -> None:
+    stand.strike({"fault": "slow_drip", "rate": 400_000.0, "times": "always"})
+    with pulling(stand) as process:
+        process.until(sent(stand, 150_000))
+        stop(process, number)
+    assert held(stand) > 50_000
+    assert_goes_on(stand, wire=LARGE + MIB)
+
+
+@BOTH
+def test_the_pause_after_a_failure(stand: Stand, number: signal.Signals) -> None:
+    stand.server.faults.add("*weights.bin", [{"fault": "cut_after", "bytes": 70_000}])
+    stand.server.faults.add("*weights.bin", [{"fault": "sound"}, {"fault": "status", "code": 500, "times": "always"}])
+    with pulling(stand, "--retry-pause", "60") as process:
+        process.until(asked(stand, 4))
+        time.sleep(0.1)
+        stop(process, number)
+    assert held(stand) == 70_000
+    assert_goes_on(stand, wire=LARGE)
+
+
+def test_the_pause_that_a_host_asks_for(stand: Stand) -> None:
+    stand.strike({"fault": "status", "code": 429, "retry_after": 120, "host": "hub"})
+    with pulling(stand) as process:
+        process.until(asked(stand))
+        time.sleep(0.1)
+        stop(process, signal.SIGINT)
+    assert_goes_on(stand, wire=LARGE)
+
+
+@pytest.mark.parametrize("fault", ["stall_before_headers", "stall_after"])
+@BOTH
+def test_a_hub_that_does_not_say_what_it_has(stand: Stand, number: signal.Signals, fault: str) -> None:
+    stand.server.faults.add("/api/models/*", [{"fault": fault}])
+    with pulling(stand) as process:
+        process.until(asked(stand, path="30b0a37ccaaa32f332884b96992754e246e48c5f"))
+        time.sleep(0.3)
+        stop(process, number)
+    assert_goes_on(stand, wire=LARGE)
+
+
+@BOTH
+def test_a_host_that_never_answers(stand: Stand, number: signal.Signals) -> None:
+    stand.strike({"fault": "stall_before_headers"})
+    with pulling(stand) as process:
+        process.until(asked(stand, 2))
+        time.sleep(0.1)
+        stop(process, number)
+    assert_goes_on(stand, wire=LARGE)
+
+
+@contextmanager
+def full_backlog() -> Iterator[int]:
+    """A port where connections are neither accepted nor refused."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        address = listener.getsockname()
+        waiting = []
+        for _ in range(4):
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.connect_ex(address)
+            waiting.append(sock)
+        yield address[1]
+        for sock in waiting:
+            sock.close()
+
+
+def test_a_host_that_does_not_take_the_connection(stand: Stand) -> None:
+    with full_backlog() as port, pulling(stand) as process:
+        stand.strike({"fault": "redirect_to", "url": f"http://127.0.0.1:{port}/x", "host": "hub"})
+        process.until(asked(stand))
+        time.sleep(0.3)
+        stop(process, signal.SIGINT)
+    assert_goes_on(stand, wire=LARGE)
+
+
+def test_a_limited_rate(stand: Stand) -> None:
+    with pulling(stand, "--limit-rate", "100k") as process:
+        process.until(lambda: held(stand) > 20_000)
+        stop(process, signal.SIGINT)
+    assert held(stand) > 20_000
+    assert_goes_on(stand, wire=2 * LARGE)
+
+
+def test_another_process_has_the_file(stand: Stand) -> None:
+    stand.strike({"fault": "stall_after", "bytes": 100_000})
+    with pulling(stand) as owner:
+        owner.until(sent(stand, 100_000))
+        owner.until(lambda: held(stand) == 100_000)
+        with pulling(stand) as waiting:
+            time.sleep(1.0)
+            assert waiting.process.poll() is None
+            stop(waiting, signal.SIGINT)
+        assert held(stand) == 100_000
+        stop(owner, signal.SIGINT)
+    assert_goes_on(stand, wire=LARGE)
+
+
+@BOTH
+def test_an_impatient_person(stand: Stand, number: signal.Signals) -> None:
+    stand.strike({"fault": "stall_after", "bytes": MIB + 1})
+    with pulling(stand) as process:
+        process.until(sent(stand, MIB + 1))
+        time.sleep(0.2)
+        stop(process, number, number, number)
+    assert_goes_on(stand, wire=LARGE)
