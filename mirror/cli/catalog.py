@@ -107,10 +107,8 @@ def check(here: Workspace, file: Path | None, as_json: bool) -> None:
         count = f"{len(problems)} problems" if len(problems) > 1 else "one problem"
         raise CatalogError(f"{path}: {count}", hint="docs/catalog.md explains every field")
     good = parse(text, where=str(path))
-    remark(
-    name_of = "the built-in catalog" if built_in else path
-    remark(f"{name_of}: {len(good.models)} models, {len(good.by_artifact)} artifacts, nothing wrong")
-    )
+    where = "the built-in catalog" if built_in else path
+    remark(f"{where}: {len(good.models)} models, {len(good.by_artifact)} artifacts, nothing wrong")
 
 
 @catalog.command()

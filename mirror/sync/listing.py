@@ -136,7 +136,11 @@ def changes(old: Listing, new: Listing) -> Change | None:
 
 
 def _differs(old: RemoteFile, new: RemoteFile) -> bool:
-    return (old.size, {c.digest for c in old.claims}) != (new.size, {c.digest for c in new.claims})
+    """Whether the bytes must be others; something that only one listing knows says nothing about that."""
+    if None not in {old.size, new.size} and old.size != new.size:
+        return True
+    before, after = ({c.digest.algorithm: c.digest for c in file.claims} for file in (old, new))
+    return any(before[algorithm] != after[algorithm] for algorithm in before.keys() & after.keys())
 
 
 def _where(parts: Parts, artifact: Artifact) -> str:

@@ -116,12 +116,17 @@ def as_before(listing: Listing, holding: Holding, old: Listing, store: Store) ->
     return {
         file.path
         for file in listing.files
-        if before.get(file.path) == file
+        if _same(before.get(file.path), file)
         and (state := states.get(file.path)) is not None
         and state.state == "held"
         and state.sha256
         and store.find(state.sha256)
     }
+
+
+def _same(old: RemoteFile | None, new: RemoteFile) -> bool:
+    """Whether a file is promised as before; a size that was unknown then is known since the bytes came."""
+    return old is not None and old == (new if new.size is not None else replace(new, size=old.size))
 
 
 def _too_narrow(holding: Holding, formats: Sequence[str]) -> bool:
