@@ -164,7 +164,9 @@ def main() -> NoReturn:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped; every partial is kept, the same command goes on", err=True)
-        sys.exit(130)
+        sys.stdout.flush()
+        # Everything that must be written is; a thread that waits for the resolver would be waited for.
+        os._exit(130)
     except BrokenPipeError:
         # The reader of our stdout (`| head`) went away; Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from typing import TYPE_CHECKING
 
@@ -171,12 +172,12 @@ class Ledger(Reader):
 
     def _introduction(self) -> Event:
         """Return the event that says who writes, so that the other rows need not."""
-        system = os.uname()
+        system = platform.uname()
         detail = {
             "tool": self._tool,
-            "host": system.nodename,
+            "host": system.node,
             "pid": os.getpid(),
             "python": ".".join(map(str, sys.version_info[:3])),
-            "platform": f"{system.sysname} {system.release} {system.machine}",
+            "platform": f"{system.system} {system.release} {system.machine}",
         }
-        return Event("opened", f"{system.nodename}:{os.getpid()}", detail)
+        return Event("opened", f"{system.node}:{os.getpid()}", detail)

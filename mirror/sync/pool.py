@@ -22,6 +22,9 @@ T = TypeVar("T")
 TICK = 0.02
 _BUSY_ITEMS = 4
 _FIRST_THREADS = 2
+#: Seconds that threads get to end after a stop. One that asks the system for a host's
+#: address cannot be told; whoever waits for an answer to Ctrl-C must not wait for it.
+_FAREWELL = 1.5
 
 
 class Pool(Generic[T]):
@@ -41,21 +44,24 @@ class Pool(Generic[T]):
         self._finished = 0
 
     def run(self, items: Iterable[T]) -> None:
-        """Work until every item is done, or ``stop`` is set and every thread has ended."""
+        """Work until every item is done, or ``stop`` is set and the threads have ended."""
         self._items.extend(items)
         runners: list[Future[None]] = []
-        with ThreadPoolExecutor(self._jobs, thread_name_prefix="pull") as executor:
-            try:
-                fresh = min(_FIRST_THREADS, self._jobs, len(self._items))
-                runners += [executor.submit(self._take) for _ in range(fresh)]
-                while wait(runners, TICK, FIRST_EXCEPTION).not_done:
-                    _raise_first_error(runners)
-                    runners += [executor.submit(self._take) for _ in range(self._growth(len(runners)))]
-                    self._finished = 0
-            except BaseException:
-                self._stop.set()
-                raise
-        _raise_first_error(runners)
+        executor = ThreadPoolExecutor(self._jobs, thread_name_prefix="pull")
+        try:
+            fresh = min(_FIRST_THREADS, self._jobs, len(self._items))
+            runners += [executor.submit(self._take) for _ in range(fresh)]
+            while wait(runners, TICK, FIRST_EXCEPTION).not_done:
+                _raise_first_error(runners)
+                runners += [executor.submit(self._take) for _ in range(self._growth(len(runners)))]
+                self._finished = 0
+            _raise_first_error(runners)
+        except BaseException:
+            self._stop.set()
+            wait(runners, _FAREWELL)
+            raise
+        finally:
+            executor.shutdown(wait=False)
 
     def _growth(self, threads: int) -> int:
         """Return how many threads to add after a tick."""
