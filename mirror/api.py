@@ -143,7 +143,7 @@ class Mirror:
             StoreError: The store cannot be written.
             LedgerError: The ledger cannot be read or written.
         """
-        from mirror.stopping import Stop
+        from mirror.stopping import Stop, abortable
         from mirror.sync.outcome import Request
         from mirror.sync.pull import pull
 
@@ -162,8 +162,9 @@ class Mirror:
             retry_pause=retry_pause,
             look_inside=not no_verify,
         )
-        with self._parts(stall=stall) as parts:
-            return pull(parts, request, watch=watch or _ignore, stop=stop or Stop())
+        stop = stop or Stop()
+        with self._parts(stall=stall) as parts, abortable(stop, parts.openers.close):
+            return pull(parts, request, watch=watch or _ignore, stop=stop)
 
     def pull(self, *selectors: str, **options: Any) -> Path:
         """Pull what ``selectors`` name and return the folder with it.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mirror.cli.output import emit, json_option, remark
+from mirror.cli.output import emit, json_option, many, remark
 
 if TYPE_CHECKING:
     from mirror.cli import Workspace
@@ -30,7 +30,5 @@ def lock(workspace: Workspace, selectors: tuple[str, ...], *, as_json: bool) -> 
     for name, count in written.items():
         if as_json:
             emit({"artifact": name, "files": count})
-    remark(
-        f"pinned {sum(written.values())} files of {len(written)} artifacts in {workspace.mirror.place.lock}",
-        quiet=as_json,
-    )
+    files, artifacts = many(sum(written.values()), "file"), many(len(written), "artifact")
+    remark(f"pinned {files} of {artifacts} in {workspace.mirror.place.lock}", quiet=as_json)

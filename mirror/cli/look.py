@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mirror.cli.output import emit, json_option, remark, size, table
+from mirror.cli.output import emit, for_a_person, json_option, many, remark, size, table
 
 if TYPE_CHECKING:
     from mirror.cli import Workspace
@@ -42,11 +42,11 @@ def status(workspace: Workspace, selectors: tuple[str, ...], *, everything: bool
         table(("artifact", "held", "size", "evidence", "revision"), [_row(one) for one in shown], right=(1, 2))
     held = sum(one.held for one in found)
     waits = sum(one.waits for one in found)
-    remark(f"{held} files held, {size(sum(one.size for one in found))}, in {workspace.root}")
+    remark(f"{many(held, 'file')} held, {size(sum(one.size for one in found))}, in {workspace.root}")
     if not shown:
         remark("nothing is held yet: minibert-mirror pull bert-tiny")
     if waits:
-        remark(f"{waits} artifacts wait for a person: minibert-mirror status --waiting")
+        remark(f"{for_a_person(waits)}: minibert-mirror status --waiting")
 
 
 def _row(one: ArtifactStatus) -> tuple[str, ...]:

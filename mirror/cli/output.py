@@ -35,6 +35,16 @@ def brief(text: str) -> str:
     return re.sub(r"(?<![/:\w])([0-9a-f]{12})[0-9a-f]{28}(?![/\w])", r"\1…", text)
 
 
+def many(count: int, thing: str) -> str:
+    """Return a number of things: ``1 file``, ``2 files``."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def for_a_person(count: int) -> str:
+    """Return how many artifacts wait for a person, as a clause."""
+    return f"{many(count, 'artifact')} {'waits' if count == 1 else 'wait'} for a person"
+
+
 def size(count: float | None) -> str:
     """Return bytes for people, in powers of 1024: ``16.9 MiB``; ``?`` for None."""
     if count is None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mirror.cli.output import brief, emit, json_option, quiet_option, remark, size
+from mirror.cli.output import brief, emit, for_a_person, json_option, many, quiet_option, remark, size
 
 if TYPE_CHECKING:
     from mirror.cli import Workspace
@@ -175,10 +175,10 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
         click.echo(line)
     if len(lines) > _LINES:
         click.echo(f"… and {len(lines) - _LINES} more; --json lists all")
-    unknown = f" and {plan.unknown_sizes} files of unknown size" if plan.unknown_sizes else ""
+    unknown = f" and {many(plan.unknown_sizes, 'file')} of unknown size" if plan.unknown_sizes else ""
     click.echo(
-        f"to fetch: {len(plan.fetch)} files, {size(plan.bytes_to_fetch)}{unknown}; "
-        f"held: {plan.held_files} files, {size(plan.held_bytes)}"
+        f"to fetch: {many(len(plan.fetch), 'file')}, {size(plan.bytes_to_fetch)}{unknown}; "
+        f"held: {many(plan.held_files, 'file')}, {size(plan.held_bytes)}"
     )
 
 
@@ -236,16 +236,19 @@ def _print_summary(outcome: Outcome, *, quiet: bool) -> None:
     if plan is None or quiet:
         return
     if plan.empty and not outcome.problems:
-        click.echo(f"nothing to do: {plan.held_files} files are held, {size(plan.held_bytes)}")
+        verb = "is" if plan.held_files == 1 else "are"
+        click.echo(f"nothing to do: {many(plan.held_files, 'file')} {verb} held, {size(plan.held_bytes)}")
     else:
         levels = ", ".join(f"{count} {level}" for level, count in sorted(outcome.levels.items()))
         click.echo(
-            f"{outcome.stored + outcome.adopted} files came{f' ({levels})' if levels else ''}, "
-            f"{size(outcome.wire_bytes)} in {outcome.seconds:.1f} s; {plan.held_files} were held"
+            f"{many(outcome.stored, 'file')} came"
+            f"{f', {outcome.adopted} more had the same bytes' if outcome.adopted else ''}"
+            f"{f' ({levels})' if levels else ''}, "
+            f"{size(outcome.wire_bytes)} in {outcome.seconds:.1f} s; held before: {plan.held_files}"
         )
     if plan.waiting:
         click.echo(
-            f"{len(plan.waiting)} artifacts wait for a person: `minibert-mirror status --waiting` has the "
+            f"{for_a_person(len(plan.waiting))}: `minibert-mirror status --waiting` has the "
             "addresses and extraction codes"
         )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mirror.cli.output import emit, json_option, remark, size
+from mirror.cli.output import emit, json_option, many, remark, size
 
 if TYPE_CHECKING:
     from mirror.cli import Workspace
@@ -30,17 +30,18 @@ def gc(workspace: Workspace, *, yes: bool, quarantine: bool, partials: float | N
     minibert-mirror gc --partials 30      also unfinished files of a month ago
     """
     plan = workspace.mirror.plan_gc(quarantine=quarantine, partial_days=partials)
+    gone = set(workspace.mirror.run_gc(plan)) if yes else set()
     for item in plan.items:
         if as_json:
-            emit({"kind": item.kind, "path": str(item.path), "size": item.size, "why": item.why, "deleted": yes})
+            deleted = item in gone
+            emit({"kind": item.kind, "path": str(item.path), "size": item.size, "why": item.why, "deleted": deleted})
         else:
             click.echo(f"{item.kind:<10} {size(item.size):>10}  {item.path}  ({item.why})")
     total = sum(item.size for item in plan.items)
     if yes:
-        workspace.mirror.run_gc(plan)
-        remark(f"deleted {len(plan.items)} things, {size(total)}", quiet=as_json)
+        remark(f"deleted {many(len(gone), 'thing')}, {size(sum(item.size for item in gone))}", quiet=as_json)
     elif plan.items:
-        remark(f"{len(plan.items)} things, {size(total)}, could go: minibert-mirror gc --yes", quiet=as_json)
+        remark(f"{many(len(plan.items), 'thing')}, {size(total)}, could go: minibert-mirror gc --yes", quiet=as_json)
     else:
         remark("nothing to delete: every blob is needed", quiet=as_json)
 

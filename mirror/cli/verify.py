@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mirror.cli.output import emit, json_option, quiet_option, remark, size
+from mirror.cli.output import emit, json_option, many, quiet_option, remark, size
 from mirror.errors import IntegrityError
 
 if TYPE_CHECKING:
@@ -57,8 +57,9 @@ def verify(workspace: Workspace, selectors: tuple[str, ...], *, level: str, as_j
         elif not verdict.ok:
             where = f", damaged bytes {', '.join(f'{a}–{b}' for a, b in verdict.damage[:5])}" if verdict.damage else ""
             click.echo(f"{click.style(verdict.status.value, fg='red')}  {', '.join(finding.files)}{where}")
-    remark(f"{good} blobs intact, {bad} not; {size(read)} at level {level}", quiet=quiet or as_json)
+    remark(f"{many(good, 'blob')} intact, {bad} not; {size(read)} at level {level}", quiet=quiet or as_json)
     if bad:
         raise IntegrityError(
-            f"{bad} blobs are not what was recorded", hint="`minibert-mirror pull` of the same names fetches them again"
+            f"{many(bad, 'blob')} {'is' if bad == 1 else 'are'} not what was recorded",
+            hint="`minibert-mirror pull` of the same names fetches them again",
         )

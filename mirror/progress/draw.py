@@ -49,7 +49,8 @@ def draw_bars(tally: Tally, stop: threading.Event, stream: TextIO) -> None:
     while not stop.wait(_DRAW_EVERY):
         with tally.lock:
             rows = [row for row in tally.rows.values() if (row.size or _BAR_FROM) >= _BAR_FROM][:_BARS]
-            overall.total, overall.n = tally.total or None, tally.done
+            # What was here before is not this connection's doing: the rate leaves it out.
+            overall.total, overall.n, overall.initial = tally.total or None, tally.done, tally.resumed
             overall.set_description_str(f"{tally.finished}/{tally.files} files", refresh=False)
             quietest = max((row.heard for row in tally.rows.values()), default=time.monotonic())
             silent = time.monotonic() - quietest

@@ -40,7 +40,7 @@ class Tally:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.files = self.finished = self.failed = 0
-        self.total = self.done = 0
+        self.total = self.done = self.resumed = 0
         self.rows: dict[str, Row] = {}
         self.lock = threading.Lock()
         self._clock = clock
@@ -53,6 +53,7 @@ class Tally:
             elif isinstance(event, Started):
                 self.rows[str(event.file)] = Row(str(event.file), event.size, event.held, self._clock())
                 self.done += event.held
+                self.resumed += event.held
                 if event.file.size is None:
                     self.total += event.size or 0
             else:

@@ -6,10 +6,12 @@ A locked artifact is listed by the lock, without asking anybody.
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mirror.errors import MirrorError, StoreError
 from mirror.model import Event, Listing, RemoteFile
+from mirror.sources.narrow import narrow
 from mirror.sync import rows
 from mirror.sync.outcome import Change, Outcome, Problem, Request
 from mirror.sync.pool import Pool
@@ -110,7 +112,11 @@ def _take(
         states = {state.path: state for state in holding.files}
         found.held_files += len(kept)
         found.held_bytes += sum(states[path].size or 0 for path in kept)
-        if (change := changes(old, listing)) is not None:
+        # What only one of two narrowings leaves out says nothing about the source.
+        before = replace(old, files=narrow(old.files, request.formats))
+        if (
+            change := changes(before, replace(listing, files=narrow(listing.files, holding.narrowed or ())))
+        ) is not None:
             outcome.changes.append(change)
             events.append(rows.updated(change))
     pins = pins_of(artifact)

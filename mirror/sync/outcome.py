@@ -148,4 +148,5 @@ class Outcome:
             family = next(family for family in _GRAVEST if isinstance(gravest, family))
             raise family(f"{len(self.problems)} things did not come; the gravest: {gravest}", hint=gravest.hint)
         if strict and self.plan is not None and self.plan.waiting:
-            raise WaitingError(f"{len(self.plan.waiting)} artifacts wait for a person")
+            names = ", ".join(self.plan.waiting[:3]) + (", …" if len(self.plan.waiting) > 3 else "")
+            raise WaitingError(f"waiting for a person: {names}")

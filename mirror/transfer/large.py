@@ -19,13 +19,12 @@ from mirror.errors import (
 )
 from mirror.evidence import conflicts
 from mirror.model import Authority
+from mirror.transfer.crew import Crew
 from mirror.transfer.dispute import contradiction
 from mirror.transfer.events import Advanced, Restarted, Started
 from mirror.transfer.held import Held
 from mirror.transfer.resume import may_resume, source_of
 from mirror.transfer.ruling import promises
-from mirror.transfer.segments import Helpers
-from mirror.transfer.widen import Widening
 from mirror.wire import looks_like_login_page
 
 if TYPE_CHECKING:
@@ -57,15 +56,12 @@ class Large:
         self.held = Held(course.file, partial)
         self.reply: Reply | None = None
         self._course = course
-        self._helpers: Helpers | None = None
-        self._widening = Widening(course.policy.max_ranges)
+        self._crew = Crew(course, self.held, self.check)
         self._run: Run | None = None
         self._most = self.held.board.held
-        self._width = 1
         self._started = False
         self._restarts = 0
         self._bad_ranges = 0
-        self._alone = False
         if self._most:
             course.prefer(lambda url: source_of(url) == self.held.past.source)
 
@@ -83,7 +79,7 @@ class Large:
             while not self.held.board.whole:
                 self._step()
         finally:
-            self._dismiss()
+            self._crew.dismiss()
         self._tell_start()
 
     def start_over(self, why: str, *, error: SourceError | None = None) -> None:
@@ -100,14 +96,14 @@ class Large:
 
     def close(self) -> None:
         """End every thread; nobody writes any more."""
-        self._dismiss()
+        self._crew.dismiss()
         self.held.abandon()
 
     def _step(self) -> None:
         """Send one request and take what it brings; what fails is dealt with."""
         self._course.check_stop()
-        if self._helpers is not None and self._helpers.error is not None:
-            raise self._helpers.error
+        if self._crew.error is not None:
+            raise self._crew.error
         self._run = self.held.board.take()
         if self._run is None:
             # The rest is others' work; what they leave is ours again.
@@ -200,7 +196,8 @@ class Large:
             hashing.follow(held.board.contiguous)
             self._course.watch(Advanced(self._course.file, count))
             self._course.check_stop()
-            self._widen(run)
+            if self._ranges_work():
+                self._crew.look(run, self._validator(self._course.url))
         if run.next == (held.board.size if limit is None else limit):
             # The end of the body must be seen: more bytes are refused, and the connection can be used again.
             self._see_end(tap)
@@ -259,28 +256,6 @@ class Large:
         past = self.held.past
         return past.validator if past.source == source_of(url) else None
 
-    def _widen(self, run: Run) -> None:
-        """Have as many connections as pay."""
-        board, now = self.held.board, self._course.policy.clock()
-        size = board.size
-        if self._alone or size is None or self._course.policy.max_ranges < 2 or not self._ranges_work():
-            return
-        if self._helpers is not None and self._helpers.refused:
-            self._helpers.refused = False
-            self._widening.refuse(now, 1 + self._helpers.flowing)
-        helpers = self._helpers
-        if helpers is not None:
-            self._widening.latency = helpers.latency
-        flowing = 1 + (helpers.flowing if helpers is not None else 0)
-        width = self._widening.look(now, board.arrived, missing=size - board.held, flowing=flowing)
-        if helpers is None and width > 1 and board.split(run, self._course.policy.max_ranges) > 1:
-            helpers = self._helpers = Helpers(
-                self._course, board, self.held.partial, validator=self._validator(self._course.url), check=self.check
-            )
-        if helpers is not None and width != self._width:
-            self._width = width
-            helpers.resize(width - 1)
-
     def _ranges_work(self) -> bool:
         """Whether the source has shown that it serves ranges, and a mixture of versions could not go unnoticed."""
         last = self.reply.hops[-1] if self.reply is not None and self.reply.hops else None
@@ -289,15 +264,9 @@ class Large:
         return last.status == 206 or ("accept-ranges", "bytes") in last.headers
 
     def _throw_away(self, why: str) -> None:
-        self._dismiss()
+        self._crew.dismiss(for_good=True)
         self.held.forget(self._course.file.size)
-        self._alone = True
         self._course.watch(Restarted(self._course.file, why))
-
-    def _dismiss(self) -> None:
-        if self._helpers is not None:
-            self._helpers.close()
-            self._helpers = None
 
     def _leave(self) -> None:
         if self._run is not None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Above this rate, in bytes a second, hashing and the disk are the limits, not the connection.
-FAST = 256 << 20
+#: Above this rate, in bytes a second (a gigabit link), a second connection is never tried: it would
+#: compete with hashing and writing for the same cores. A busy machine can be slow without any cap.
+FAST = 120 << 20
 #: A rest that one connection brings within so many seconds is not worth another.
 WORTH = 0.2
 #: Seconds over which a rate is measured at the least; servers that cap a connection send in
@@ -18,8 +19,8 @@ WORTH = 0.2
 WINDOW = 0.05
 #: How often the latency of a request has to fit into that time.
 _LATENCIES = 4
-#: What another connection has to bring: a quarter more bytes in the same time.
-GAIN = 1.25
+#: By how much another connection has to raise the rate; where each is capped, a second one doubles it.
+GAIN = 1.4
 #: Seconds until it is tried again after a failure; then twice as long.
 _PATIENCE = 2.0
 

@@ -1,0 +1,52 @@
+"""The examples of the documentation run, in order, as they stand."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mirror.upstream.server import Server
+from mirror.upstream.world import build_world
+
+if TYPE_CHECKING:
+    import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def python_blocks(page: Path) -> str:
+    return "\n".join(re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))
+
+
+def in_a_demo_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server, code: str) -> dict[str, object]:
+    (tmp_path / "cache").mkdir()
+    catalog = json.dumps(server.world.catalog(server))  # type: ignore[attr-defined] # a World has one
+    (tmp_path / "catalog.json").write_text(catalog, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_ENDPOINT", server.url("hub"))
+    names: dict[str, object] = {}
+    exec(compile(code, "docs", "exec"), names)
+    return names
+
+
+def test_the_page_on_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server(build_world()) as server:
+        names = in_a_demo_mirror(tmp_path, monkeypatch, server, python_blocks(ROOT / "docs" / "python.md"))
+    folder = names["folder"]
+    assert isinstance(folder, Path)
+    assert json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"] == "bert"
+    assert names["bad"] == []
+    assert names["outcome"].problems == []  # type: ignore[attr-defined]
+
+
+def test_the_examples_of_both_readmes_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server(build_world()) as server:
+        for number, page in enumerate(("README.md", "README.zh-CN.md")):
+            place = tmp_path / str(number)
+            place.mkdir()
+            names = in_a_demo_mirror(place, monkeypatch, server, python_blocks(ROOT / page))
+            folder = names["folder"]
+            assert isinstance(folder, Path)
+            assert (folder / "vocab.txt").is_file()
