@@ -284,6 +284,23 @@ print(best)
 """
 
 
+#: Leaves a partial with the first bytes of a file, as a pull that was killed does.
+HOLD = """
+import sys
+from pathlib import Path
+from mirror.model import Authority, Claim, Digest, RemoteFile
+from mirror.store import Store
+from mirror.transfer import key_of
+cache, half, url, size, sha256, path = sys.argv[1:]
+promise = Claim(Digest("sha256", sha256), Authority.CATALOG, "benchmark")
+with Store(Path(cache)).partial(key_of(RemoteFile("m@http", path, (url,), int(size), (promise,)))) as partial:
+    partial.restart(int(size))
+    with open(half, "rb") as source:
+        while piece := source.read(1 << 20):
+            partial.write(0, source.tell() - len(piece), piece)
+"""
+
+
 def resume(world: World, root: Path) -> Case:
     (file,) = world.add("bench/half", {"model.safetensors": BIG})
     url, curl = world.address(file), str(peers.tool("curl"))
@@ -292,20 +309,17 @@ def resume(world: World, root: Path) -> Case:
     os.truncate(half, BIG // 2)
 
     def prepare(side: Side, folder: Path) -> None:
-        from mirror.model import Authority, Claim, Digest, RemoteFile
-        from mirror.store import Store
-        from mirror.transfer import key_of
-
         shutil.copyfile(half, folder / "out")
-        promise = Claim(Digest("sha256", file.sha256), Authority.CATALOG, "benchmark")
-        wanted = RemoteFile("m@http", file.path, (url,), file.size, (promise,))
-        with Store(folder / "mirror" / "cache").partial(key_of(wanted)) as partial:
-            partial.restart(file.size)
-            with half.open("rb") as source:
-                while piece := source.read(1 << 20):
-                    partial.write(0, source.tell() - len(piece), piece)
+        words = [str(folder / "mirror" / "cache"), str(half), url, str(file.size), file.sha256, file.path]
+        subprocess.run([sys.executable, "-c", HOLD, *words], check=True, env=side.environment(folder))
 
-    done = subprocess.run([sys.executable, "-c", REHASH, str(half)], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", REHASH, str(half)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": ROOT},
+    )
     speed = subprocess.run(
         [str(peers.tool("openssl")), "speed", "-seconds", "1", "-bytes", "524288", "sha256"],
         capture_output=True,

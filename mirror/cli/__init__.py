@@ -11,6 +11,7 @@ import importlib
 import os
 import signal
 import sys
+import time
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -46,6 +47,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "upstream": ("upstream", "Run the embedded miniature of the outside world."),
     "completion": ("completion", "Print the completion script of SHELL."),
 }
+
+
+#: Exit code of a process that was told to stop.
+_STOPPED = 130
+#: Seconds after which a second Ctrl-C is obeyed at once.
+_PATIENCE = 2.0
 
 
 class Commands(click.Group):
@@ -155,7 +162,7 @@ def cli(ctx: click.Context, named: Path | None) -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    _answer_signals()
     try:
         code = cli.main(prog_name="minibert-mirror", standalone_mode=False)
         sys.stdout.flush()
@@ -166,7 +173,7 @@ def main() -> NoReturn:
         click.echo("stopped; every partial is kept, the same command goes on", err=True)
         sys.stdout.flush()
         # Everything that must be written is; a thread that waits for the resolver would be waited for.
-        os._exit(130)
+        os._exit(_STOPPED)
     except BrokenPipeError:
         # The reader of our stdout (`| head`) went away; Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -174,6 +181,21 @@ def main() -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    """Let SIGTERM, a batch system's way of saying stop, do what Ctrl-C does."""
-    raise KeyboardInterrupt
+def _answer_signals() -> None:
+    """Let Ctrl-C, and SIGTERM, a batch system's way of saying stop, end everything tidily, once.
+
+    Both often come several times, from a person or through ``make`` and a scheduler. What is tidied
+    up must not be interrupted by the second, unless that takes longer than it may.
+    """
+    asked: list[float] = []
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        if not asked:
+            asked.append(time.monotonic())
+            raise KeyboardInterrupt
+        if time.monotonic() - asked[0] > _PATIENCE:
+            os._exit(_STOPPED)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or a shell's background job
+            signal.signal(number, stop)

@@ -63,6 +63,9 @@ class Crew:
                 helpers.refused = False
                 rule.refuse(now, 1 + helpers.flowing)
         flowing = 1 + (helpers.flowing if helpers is not None else 0)
+        mine = 1 + (helpers.busy if helpers is not None else 0)
+        if self._course.policy.hosts.open(self._course.host) > mine:
+            return  # other files fill the link already
         width = rule.look(now, board.arrived, missing=board.size - board.held, flowing=flowing)
         if helpers is None and width > 1 and board.split(run, self._course.policy.max_ranges) > 1:
             helpers = self._helpers = Helpers(

@@ -111,6 +111,11 @@ class HostLimits:
         with self._changed:
             return self._take(host)
 
+    def open(self, host: str) -> int:
+        """Return how many requests ``host`` is serving now."""
+        with self._changed:
+            return self._state(host).open
+
     def leave(self, host: str) -> None:
         """Give back a request that ``enter`` took."""
         with self._changed:

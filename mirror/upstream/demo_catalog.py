@@ -89,7 +89,9 @@ def _model(entry: Mapping[str, Any], world: World, server: Server) -> dict[str, 
 
 def _counts(files: ModelFiles) -> dict[str, int] | None:
     """Return the exact parameter counts under the catalog's names for them."""
-    if any(files.entry["shape"][name] is None for name in _COUNTED):
+    # DistilBERT has no token types: their number is no part of its counts.
+    needed = set(_COUNTED) - ({"type_vocab_size"} if files.entry["family"] == "distilbert" else set())
+    if any(files.entry["shape"][name] is None for name in needed):
         return None
     heads = ("cls.", "vocab_", "predictions.", "sop_classifier.")
     count = {spec.name: spec.count for spec in files.specs if not spec.name.startswith("fit_")}

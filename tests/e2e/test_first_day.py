@@ -58,7 +58,9 @@ def test_a_dry_run_says_everything_and_changes_nothing(here: Command) -> None:
 
 def test_pull_brings_verifies_and_says_so_and_the_second_time_nothing_is_asked(here: Command, outside: Server) -> None:
     first = here("pull", *TINY)
-    assert re.match(r"13 files came \(5 attested, 5 checked, 3 pinned\), 179.9 KiB in [0-9.]+ s; held before: 0\n", first.out)
+    assert re.match(
+        r"13 files came \(5 attested, 5 checked, 3 pinned\), 179.9 KiB in [0-9.]+ s; held before: 0\n", first.out
+    )
     assert f"mirror: {here.cwd} (the working directory)" in first.err
     asked = len(outside.requests())
     again = here("pull", *TINY)
@@ -239,8 +241,7 @@ def test_ones_own_repository_and_address_get_the_same_treatment(command: Command
         assert rows["tagged@huggingface", "config.json"]["revision"] == tagged
         assert Path(rows["tagged@huggingface", "config.json"]["blob"]).read_bytes() == b'{"v": 1}'
         assert Path(rows["me/mine@huggingface", "config.json"]["blob"]).read_bytes() == b"{}"
-        added = here("catalog", "diff").out
-        assert "+ models/extra" in added
+        assert "+ models/extra" in here("catalog", "diff").out
 
 
 def test_update_shows_a_moved_main_and_until_then_nothing_moves(command: Command, tmp_path: Path) -> None:

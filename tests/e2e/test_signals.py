@@ -103,10 +103,9 @@ def test_a_slow_drip(stand: Stand, number: signal.Signals) -> None:
 
 @BOTH
 def test_the_pause_after_a_failure(stand: Stand, number: signal.Signals) -> None:
-    stand.server.faults.add("*weights.bin", [{"fault": "cut_after", "bytes": 70_000}])
-    stand.server.faults.add("*weights.bin", [{"fault": "sound"}, {"fault": "status", "code": 500, "times": "always"}])
+    stand.strike({"fault": "cut_after", "bytes": 70_000})
     with pulling(stand, "--retry-pause", "60") as process:
-        process.until(asked(stand, 4))
+        process.until(lambda: held(stand) == 70_000)
         time.sleep(0.1)
         stop(process, number)
     assert held(stand) == 70_000

@@ -12,6 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from mirror import Mirror
 from mirror.catalog import Catalog, builtin_catalog_text, read
 from mirror.cli.catalog import catalog as catalog_group
 from mirror.cli.urls import urls
@@ -35,10 +36,15 @@ class Here:
     def catalog(self) -> Catalog:
         return read(self.catalog_path)
 
+    @property
+    def mirror(self) -> Mirror:
+        return Mirror.open(self.root, environ={})
+
 
 @pytest.fixture
 def here(tmp_path: Path) -> Here:
     (tmp_path / "catalog.json").write_text(builtin_catalog_text(), encoding="utf-8")
+    (tmp_path / "cache").mkdir()
     return Here(tmp_path)
 
 
