@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 # `cli` is at the end of the way and may know everything; nothing may know `cli` or `upstream`.
 THIRD_PARTY: dict[str, set[str]] = {
-    "digests": {"google_crc32c"},
+    "digests": {"google_crc32c", "zlib_ng"},
     "catalog": {"jsonschema"},
     "place": {"platformdirs"},
     "sources": {"httpx2", "huggingface_hub"},
@@ -68,6 +68,7 @@ KNOWN_THIRD_PARTY = {
     "platformdirs",
     "sqlite_utils",
     "tqdm",
+    "zlib_ng",
 }
 
 
