@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 BLOCK = 1 << 20
 #: Files above this many bytes have their block CRCs kept.
 BLOCKS_FROM = 8 << 20
-#: One read of ``digest_file``. It stays in the second-level cache, where hashing it costs least.
+#: One read of ``digest_file``: small enough to stay in a core's cache until every algorithm has seen it.
 _READ = 1 << 19
 
 

@@ -240,10 +240,10 @@ def _print_summary(outcome: Outcome, *, quiet: bool) -> None:
         click.echo(f"nothing to do: {many(plan.held_files, 'file')} {verb} held, {size(plan.held_bytes)}")
     else:
         levels = ", ".join(f"{count} {level}" for level, count in sorted(outcome.levels.items()))
+        came = [f"{many(outcome.stored, 'file')} came"] if outcome.stored else []
+        came += [f"{many(outcome.adopted, 'file')} needed no transfer"] if outcome.adopted else []
         click.echo(
-            f"{many(outcome.stored, 'file')} came"
-            f"{f', {outcome.adopted} more had the same bytes' if outcome.adopted else ''}"
-            f"{f' ({levels})' if levels else ''}, "
+            f"{', '.join(came) or 'nothing came'}{f' ({levels})' if levels else ''}, "
             f"{size(outcome.wire_bytes)} in {outcome.seconds:.1f} s; held before: {plan.held_files}"
         )
     if plan.waiting:

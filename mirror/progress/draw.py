@@ -17,6 +17,8 @@ _BARS = 6
 #: Smaller files come and go too fast for a bar.
 _BAR_FROM = 4 << 20
 _DRAW_EVERY = 0.2
+#: Columns of a file's name; its end says most.
+_NAME = 40
 _LINE_EVERY = 10.0
 
 
@@ -78,7 +80,7 @@ def _match_bars(bars: dict[str, tqdm[Any]], rows: list[Row], stream: TextIO) -> 
                 unit_scale=True,
                 unit_divisor=1024,
                 file=stream,
-                desc=row.name[-40:],
+                desc=row.name if len(row.name) <= _NAME else f"…{row.name[1 - _NAME :]}",
                 leave=False,
                 dynamic_ncols=True,
             )

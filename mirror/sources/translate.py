@@ -43,7 +43,9 @@ def translate(error: httpx2.HTTPError | httpx2.InvalidURL, url: str) -> SourceEr
         ours = next((cause for cause in causes if isinstance(cause, SourceError)), None)
         if ours is not None:  # the head of the response was read, and refused
             return SourceError(f"{where}: {ours}", transient=ours.transient)
-        return ConnectionDroppedError(f"{where}: {error or type(error).__name__}")
+        # The system's own words without the number in front: "[Errno 111] Connection refused".
+        said = next((cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
+        return ConnectionDroppedError(f"{where}: {said or error or type(error).__name__}")
     return SourceError(f"{where}: this address cannot be asked")
 
 

@@ -14,11 +14,12 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from mirror.digests import BLOCKS_FROM, MultiDigest
 from mirror.errors import StoreError
+from mirror.transfer.ring import BUFFER, RING, Filled, Ring
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
 
     from mirror.model import Digest
 
-#: One buffer: reads of the socket and writes of the file are of this size. Measured on two cores with
-#: 440 MB from loopback: 256 KiB to 1 MiB are alike, 128 KiB is 8 % slower, 4 MiB leave the cache and are 15 % slower.
-BUFFER = 1 << 19
-#: Buffers of the ring: enough that a short pause of one side does not stop the other.
-RING = 8
 #: From here on threads are worth their start.
 THREADS_FROM = 4 << 20
 #: What a lane reads back in one piece of work, so that both lanes do it at the same time.
@@ -46,13 +42,21 @@ class Hashing:
         path: The file being written; read where bytes did not pass here in order.
         algorithms: What to compute; ``git-sha1`` only with a size.
         size: Bytes of the whole file, where known.
+        spare: Counts the buffers that transfers share; None is no limit.
     """
 
-    def __init__(self, path: Path, algorithms: Iterable[str], *, size: int | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        algorithms: Iterable[str],
+        *,
+        size: int | None,
+        spare: threading.Semaphore | None = None,
+    ) -> None:
         wanted = {name for name in algorithms if name != "git-sha1" or size is not None}
         blocks = size is None or size > BLOCKS_FROM
         others = wanted - {"sha256"}
-        self._pool = _Pool()
+        self._pool = Ring(spare or threading.Semaphore(RING))
         self._reads = _Outstanding()
         self._lanes = [_Lane(path, MultiDigest({"sha256"}), self._reads)]
         if others or blocks:
@@ -87,7 +91,7 @@ class Hashing:
         if (self._size or self._queued) > THREADS_FROM:
             for lane in self._lanes:
                 lane.start()
-        work = _Filled(buffer, count, self._pool, len(self._lanes))
+        work = Filled(buffer, count, self._pool, len(self._lanes))
         for lane in self._lanes:
             lane.do(work)
 
@@ -130,6 +134,7 @@ class Hashing:
         """End the threads once their work is done; may be called again."""
         for lane in self._lanes:
             lane.end()
+        self._pool.close()
 
     def abandon(self) -> None:
         """End the threads without the work that waits: the bytes do not count."""
@@ -143,30 +148,6 @@ class Hashing:
                 raise lane.error
             if lane.broken:
                 raise RuntimeError("a hashing thread died; its traceback is on stderr")
-
-
-class _Pool:
-    """The ring: few buffers, made when first needed."""
-
-    def __init__(self) -> None:
-        self._free: SimpleQueue[memoryview] = SimpleQueue()
-        self._made = 0
-
-    def take(self, *, wait: float) -> memoryview | None:
-        """Return a buffer, or None when all are in use for ``wait`` seconds."""
-        try:
-            return self._free.get_nowait()
-        except Empty:
-            if self._made < RING:
-                self._made += 1
-                return memoryview(bytearray(BUFFER))
-        try:
-            return self._free.get(timeout=wait)
-        except Empty:
-            return None
-
-    def put(self, buffer: memoryview) -> None:
-        self._free.put(buffer)
 
 
 class _Outstanding:
@@ -188,24 +169,6 @@ class _Outstanding:
         return self._count > 0
 
 
-class _Filled:
-    """A buffer that every lane hashes; the last one gives it back."""
-
-    def __init__(self, buffer: memoryview, count: int, pool: _Pool, lanes: int) -> None:
-        self.view = buffer[:count]
-        self._buffer = buffer
-        self._pool = pool
-        self._left = lanes
-        self._lock = threading.Lock()
-
-    def done(self) -> None:
-        with self._lock:
-            self._left -= 1
-            last = not self._left
-        if last:
-            self._pool.put(self._buffer)
-
-
 @dataclass(frozen=True, slots=True)
 class _Written:
     """A span of the file that a lane reads for itself."""
@@ -224,7 +187,7 @@ class _Lane:
         self.skip = False
         self._path = path
         self._reads = reads
-        self._work: SimpleQueue[_Filled | _Written | None] = SimpleQueue()
+        self._work: SimpleQueue[Filled | _Written | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._ended = False
         self._own: memoryview | None = None
@@ -235,7 +198,7 @@ class _Lane:
             self._thread = threading.Thread(target=self._run, name="hash", daemon=True)
             self._thread.start()
 
-    def do(self, work: _Filled | _Written) -> None:
+    def do(self, work: Filled | _Written) -> None:
         """Do ``work`` now, or in turn when there is a thread."""
         if self._thread is None:
             self._step(work)
@@ -260,8 +223,8 @@ class _Lane:
             # A bug above ends the thread; the one that pours finds out instead of waiting for a buffer.
             self.broken = not ended
 
-    def _step(self, work: _Filled | _Written) -> None:
-        if isinstance(work, _Filled):
+    def _step(self, work: Filled | _Written) -> None:
+        if isinstance(work, Filled):
             if not self.skip:
                 self.digest.update(work.view)
             work.done()

@@ -16,6 +16,7 @@ from mirror.transfer.hashing import Hashing
 from mirror.transfer.resume import Past, past_of
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterable, Mapping
 
     from mirror.evidence import Evidence
@@ -30,6 +31,7 @@ class Held:
     Args:
         file: What is promised.
         partial: Where its bytes are written; what it has is taken up if it fits the promise.
+        spare: Counts the buffers that transfers share.
 
     Attributes:
         partial: The same.
@@ -38,11 +40,12 @@ class Held:
         pieced: Whether they came in more than one reply.
     """
 
-    def __init__(self, file: RemoteFile, partial: Partial) -> None:
+    def __init__(self, file: RemoteFile, partial: Partial, *, spare: threading.Semaphore | None = None) -> None:
         self.partial = partial
         self.past = Past.from_journal(partial.journal)
         self.pieced = True
         self._file = file
+        self._spare = spare
         self._hashing: Hashing | None = None
         self._replies: list[tuple[Claim, ...]] = []
         size = file.size if file.size is not None else self.past.size
@@ -62,7 +65,7 @@ class Held:
         """The digests of the bytes, from the first one on."""
         if self._hashing is None:
             algorithms = algorithms_for((*self._file.claims, *self.past.claims))
-            self._hashing = Hashing(self.partial.path, algorithms, size=self.board.size)
+            self._hashing = Hashing(self.partial.path, algorithms, size=self.board.size, spare=self._spare)
         return self._hashing
 
     def forget(self, size: int | None) -> None:

@@ -53,7 +53,7 @@ class Large:
     """
 
     def __init__(self, course: Course, partial: Partial) -> None:
-        self.held = Held(course.file, partial)
+        self.held = Held(course.file, partial, spare=course.policy.spare)
         self.reply: Reply | None = None
         self._course = course
         self._crew = Crew(course, self.held, self.check)
@@ -121,7 +121,9 @@ class Large:
     def _fetch(self, run: Run) -> None:
         board, url = self.held.board, self._course.url
         if board.held and not self._may_resume(url):
-            self.start_over("another address is asked, and no digest is promised that could tell a mixture")
+            # Like a source that starts over by itself: only getting further than ever is progress.
+            self._leave()
+            self._throw_away("nothing could tell whether the rest is of the same version")
             return
         limit = board.reach(run)
         validator = self._validator(url) if run.next or limit is not None else None

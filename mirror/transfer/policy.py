@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mirror.transfer.limits import HostLimits, RateLimit
+from mirror.transfer.ring import SPARE
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable
 
 
@@ -39,6 +40,7 @@ class Policy:
         small: Files up to so many bytes are fetched into memory.
         rate: Limit of the sum of all transfers, if any.
         hosts: Limits of requests to one host.
+        spare: Buffers that its transfers share beyond the two that each has.
         clock: Seconds, never going back.
         now: The time of day, aware, UTC.
         sleep: Waits so many seconds, or until the event is set.
@@ -56,6 +58,7 @@ class Policy:
     small: int = 1 << 20
     rate: RateLimit | None = None
     hosts: HostLimits = field(default_factory=HostLimits)
+    spare: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(SPARE))
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = _now
     sleep: Callable[[float, threading.Event], None] = _sleep

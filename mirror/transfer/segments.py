@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mirror.errors import ConnectionDroppedError, ImpostorError, SourceError, StoreError
 from mirror.stopping import TransferStopped
 from mirror.transfer.events import Advanced
-from mirror.transfer.hashing import BUFFER
+from mirror.transfer.ring import BUFFER
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -201,7 +201,7 @@ def test_the_ledger_can_be_verified_read_and_exported(here: Command) -> None:
 def test_doctor_and_completion_answer_without_a_mirror(command: Command) -> None:
     said = command("doctor", "--offline").out
     assert "ok    disk:" in said
-    assert "ok    sha256:" in said
+    assert "  sha256: " in said
     assert {row["topic"] for row in command("doctor", "--offline", "--json").rows} >= {"python", "disk", "store"}
     for shell, sign in (
         ("bash", "complete -o nosort -F"),

@@ -9,9 +9,9 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +19,9 @@ from mirror.upstream.server import Server, dead_port
 from mirror.upstream.world import World
 from tests import catalogs
 from tests.command import Command, in_mirror
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NGINX = shutil.which("nginx")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(NGINX is None, reason="nginx is not installed")]

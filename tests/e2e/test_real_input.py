@@ -28,6 +28,7 @@ from tests.upstream_world import self_signed
 
 if TYPE_CHECKING:
     from pathlib import Path
+from typing import Any
 
 TINY, DISTIL = "google/bert_uncased_L-2_H-128_A-2", "distilbert/distilbert-base-uncased"
 REVISION = {TINY: "30b0a37ccaaa32f332884b96992754e246e48c5f", DISTIL: "12040accade4e8a0f71eabdb258fecc2e7e948be"}
@@ -175,38 +176,42 @@ def _pair(data: bytes) -> tuple[bytes, bytes]:
     return data, one_bit_off(data)
 
 
-@pytest.mark.parametrize(
-    "name", [*FILES, f"{ZIP}!bert_config.json", f"{ZIP}!bert_model.ckpt.index", f"{ZIP}!vocab.txt"]
-)
-def test_one_changed_byte_on_the_way_is_quarantined_and_never_delivered(
-    command: Command, tmp_path: Path, name: str
-) -> None:
-    outer, _, member = name.partition("!")
-    artifact, _, path = outer.partition("/")
-    if member:
-        world = world_of(lambda each, data: one_bit_off(data) if each == name else data)
-        true, wrong = _pair(MEMBERS[member].read_bytes())
-    else:
-        world = world_of()
-        true, wrong = _pair(FILES[name].read_bytes())
-    with outside(command, tmp_path, world) as there:
-        if not member:
-            there.server.faults.add(f"*/{path}", [{"fault": "flip_bit", "offset": 7, "times": "always"}])
-        done = there.pull("pull", artifact, "--json", code=4)
-        assert problems(done)[outer]["error"] == "DisputedError"
-        states = levels(there.pull)
-        assert states.pop(outer) == "disputed"
-        assert {level for other, level in states.items() if other in FILES} <= {"pinned"}
-
-        (case,) = (there.pull.cwd / "cache" / "quarantine").iterdir()
+def quarantined(command: Command) -> dict[str, tuple[dict[str, Any], bytes]]:
+    """Return evidence and bytes of every case in the quarantine, by artifact and path."""
+    found = {}
+    for case in (command.cwd / "cache" / "quarantine").iterdir():
         evidence = json.loads((case / "evidence.json").read_text())
-        (against,) = {row["digest"] for row in evidence["against"] if row["digest"].startswith("sha256:")}
-        assert against == f"sha256:{hashlib.sha256(true).hexdigest()}"
-        if not member:
+        found[f"{evidence['artifact']}/{evidence['path']}"] = (evidence, (case / "bytes").read_bytes())
+    return found
+
+
+def test_one_changed_byte_on_the_way_is_quarantined_and_never_delivered(command: Command, tmp_path: Path) -> None:
+    with outside(command, tmp_path, world_of()) as there:
+        there.server.faults.add("*/resolve/*", [{"fault": "flip_bit", "offset": 7, "times": "always"}])
+        found = problems(there.pull("pull", *ARTIFACTS, "--json", code=4))
+        cases, known = quarantined(there.pull), levels(there.pull)
+        for name, path in FILES.items():
+            true, wrong = _pair(path.read_bytes())
+            assert (found[name]["error"], known[name]) == ("DisputedError", "disputed")
+            evidence, kept = cases[name]
+            assert kept == wrong
             assert evidence["actual"]["sha256"] == hashlib.sha256(wrong).hexdigest()
-            assert (case / "bytes").read_bytes() == wrong
-        assert evidence["actual"]["sha256"] not in blobs(there.pull)
-        assert not (there.pull.cwd / "cache" / "trees").exists()
+            assert f"sha256:{hashlib.sha256(true).hexdigest()}" in {row["digest"] for row in evidence["against"]}
+        # The archive was left alone: it is all that is held.
+        assert blobs(there.pull) == {there.pull("ls", ZIP.partition("/")[0], "--json").rows[0]["sha256"]}
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_an_archive_with_one_changed_member_is_quarantined_whole(command: Command, tmp_path: Path, member: str) -> None:
+    world = world_of(lambda name, data: one_bit_off(data) if name == f"{ZIP}!{member}" else data)
+    with outside(command, tmp_path, world) as there:
+        found = problems(there.pull("pull", "bert-mini@google", "--json", code=4))
+        assert (found[ZIP]["error"], f"member {member}" in str(found[ZIP]["message"])) == ("DisputedError", True)
+        ((evidence, kept),) = quarantined(there.pull).values()
+        assert zipfile.ZipFile(io.BytesIO(kept)).read(member) == one_bit_off(MEMBERS[member].read_bytes())
+        true = hashlib.sha256(MEMBERS[member].read_bytes()).hexdigest()
+        assert f"sha256:{true}" in {row["digest"] for row in evidence["against"]}
+        assert not blobs(there.pull)
 
 
 @pytest.mark.parametrize("document", sorted((DATA / "paddle").iterdir()), ids=lambda path: path.name[:40])

@@ -144,3 +144,11 @@ def test_a_plain_event_stops_as_well() -> None:
     with abortable(stop, stop.clear):
         stop.set()
     assert stop.is_set()
+
+
+def test_requests_under_way_can_be_counted() -> None:
+    limits = HostLimits(8)
+    limits.enter("a")
+    limits.enter("a")
+    limits.leave("a")
+    assert (limits.open("a"), limits.open("b")) == (1, 0)

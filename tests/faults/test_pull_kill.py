@@ -1,0 +1,109 @@
+"""``kill -9`` at any moment of a pull: the next pull ends right, and nothing is left of the dead one."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.fleet import Fleet, sailing
+from tests.faults.processes import Running
+
+#: Bytes a second of every body: from a crawl, where transfers are hit, to full speed, where publishing is.
+RATES = (600_000.0, 2_000_000.0, 8_000_000.0, 0.0, 0.0)
+MIB = 1 << 20
+DYING = (sys.executable, "-m", "tests.faults.dying")
+
+
+def start_and_kill(fleet: Fleet, moment: float) -> bool:
+    """Pull with eight threads, kill the process ``moment`` seconds after its first request; whether it still ran."""
+    with Running(fleet.root, "pull", "--all", "--jobs", "8", "--quiet", environ=fleet.environ) as process:
+        process.until(lambda: bool(fleet.server.requests(settle=0)))
+        time.sleep(moment)
+        running = process.process.poll() is None
+        process.kill()
+        return running
+
+
+def assert_the_next_pull_ends_right(fleet: Fleet) -> None:
+    fleet.assert_sound()
+    fleet.slow_down(0)
+    outcome = fleet.mirror.sync(everything=True)
+    assert outcome.problems == []
+    fleet.assert_complete()
+
+
+def kill_once(root: Path, seed: int) -> bool:
+    moments = random.Random(seed)
+    rate = RATES[seed % len(RATES)]
+    with sailing(root) as fleet:
+        fleet.slow_down(rate)
+        running = start_and_kill(fleet, moments.uniform(0, 1.2 if rate else 0.4))
+        assert_the_next_pull_ends_right(fleet)
+        if rate:  # at full speed the kernel's own buffers hold megabytes
+            for name in fleet.resumable:
+                assert fleet.sent(name) <= len(next(d for n, d in fleet.truth.items() if n.endswith(name))) + MIB
+        return running
+
+
+def test_five_kills(tmp_path: Path) -> None:
+    assert sum(kill_once(tmp_path / str(seed), seed) for seed in range(5)) >= 2
+
+
+@pytest.mark.slow
+def test_fifty_kills(tmp_path: Path) -> None:
+    assert sum(kill_once(tmp_path / str(seed), seed) for seed in range(100, 150)) >= 30
+
+
+@pytest.mark.slow
+def test_kill_after_kill_of_the_same_mirror(tmp_path: Path) -> None:
+    moments = random.Random(3)
+    with sailing(tmp_path / "mirror") as fleet:
+        for _ in range(12):
+            fleet.slow_down(moments.choice(RATES))
+            start_and_kill(fleet, moments.uniform(0, 0.3))
+            fleet.assert_sound()
+        assert_the_next_pull_ends_right(fleet)
+
+
+def die_at(fleet: Fleet, change: int | None) -> tuple[int, str]:
+    """Pull until the given change of the file system is about to be made; return exit code and stderr."""
+    environ = {**fleet.environ, **({} if change is None else {"DIE_AT": str(change)})}
+    with Running(fleet.root, "pull", "--all", "--jobs", "1", "--quiet", environ=environ, program=DYING) as process:
+        return process.end(), process.err
+
+
+@pytest.fixture(scope="module")
+def changes(tmp_path_factory: pytest.TempPathFactory) -> int:
+    """How often one undisturbed pull changes the file system."""
+    with sailing(tmp_path_factory.mktemp("whole") / "mirror", copies=1, parts=2) as fleet:
+        code, said = die_at(fleet, None)
+        assert code == 0, said
+        fleet.assert_complete()
+    found = re.search(r"changes: (\d+)", said)
+    assert found is not None
+    return int(found[1])
+
+
+def die_and_go_on(root: Path, change: int) -> None:
+    with sailing(root, copies=1, parts=2) as fleet:
+        code, said = die_at(fleet, change)
+        assert code in {-signal.SIGKILL, 0}, said
+        assert_the_next_pull_ends_right(fleet)
+
+
+@pytest.mark.parametrize("place", [0.0, 0.3, 0.6, 0.9])
+def test_death_before_some_changes_of_the_file_system(tmp_path: Path, changes: int, place: float) -> None:
+    die_and_go_on(tmp_path / "mirror", 1 + int(place * changes))
+
+
+@pytest.mark.slow
+def test_death_before_every_change_of_the_file_system(tmp_path: Path, changes: int) -> None:
+    assert changes > 50
+    for change in range(1, changes + 1):
+        die_and_go_on(tmp_path / str(change), change)
