@@ -233,7 +233,10 @@ def mirror_of(folder: Path, artifacts: dict[str, list[tuple[str, str, int, str |
         "models": models,
         "bundles": [],
     }
-    (folder / "cache").mkdir(parents=True, exist_ok=True)
+    if not (folder / "cache").exists():
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+        subprocess.run([*ours(), "init", str(folder)], check=True, env=environment, **quiet)
     (folder / "catalog.json").write_text(json.dumps(catalog), encoding="utf-8")
     return [*ours(), "--mirror", str(folder)]
 

@@ -66,6 +66,15 @@ class Mirror:
         named = None if root is None else Path(root)
         return cls(place.find(named, environ=environ, cwd=Path.cwd()), environ)
 
+    def found(self) -> None:
+        """Make the ledger, so that the first pull has none to make; one that is there stays.
+
+        Raises:
+            StoreError: The mirror cannot be written.
+            LedgerError: Likewise, the ledger.
+        """
+        self._ledger().close()
+
     @cached_property
     def catalog(self) -> Catalog:
         """The mirror's catalog, or the built-in one.

@@ -16,9 +16,10 @@ def init(directory: Path) -> None:
     minibert-mirror init /srv/weights
     cd /srv/weights && minibert-mirror pull bert-tiny
     """
-    from mirror import place
+    from mirror import Mirror, place
     from mirror.catalog import builtin_catalog_text
 
     made = place.make(directory.absolute(), builtin_catalog_text())
+    Mirror.open(made.root).found()
     click.echo(f"made a mirror in {made.root}: {place.CATALOG} (edit it freely) and {place.CACHE}/", err=True)
     click.echo(f"next: cd {made.root} && minibert-mirror pull bert-tiny", err=True)

@@ -110,6 +110,9 @@ def for_reading(path: Path) -> sqlite3.Connection:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:
                 raise
+        if _may_write(path) and _may_write(path.parent):
+            _roll_back(path)
+            return _checked(_open_uri(f"{uri}?mode=ro"), path)
         # A log that cannot be read with the locks it needs would be left out, in silence.
         for log in (_log(path, "-wal"), _log(path, "-journal")):
             if log.exists() and log.stat().st_size:
@@ -210,6 +213,15 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
     if version > VERSION:
         raise LedgerError(f"{path}: made by a newer minibert-mirror", hint="use that version, or a later one")
     return int(version)
+
+
+def _roll_back(path: Path) -> None:
+    """Undo what a writer that died left half done: SQLite does that at the first read of one who may write.
+
+    Source: sqlite.org/lockingv3.html §4.1 (hot journals); a writer that still lives is not disturbed.
+    """
+    with contextlib.closing(sqlite3.connect(path, timeout=BUSY, isolation_level=None)) as connection:
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
 
 
 def _may_write(path: Path) -> bool:

@@ -13,6 +13,7 @@ from mirror.errors import MirrorError, StoreError
 from mirror.model import Event, Listing, RemoteFile
 from mirror.sources.narrow import narrow
 from mirror.sync import rows
+from mirror.sync.again import moved, seen
 from mirror.sync.outcome import Change, Outcome, Problem, Request
 from mirror.sync.pool import Pool
 from mirror.sync.survey import Survey, as_before, pins_of, with_claims
@@ -45,12 +46,20 @@ def list_all(
     """
     offered = _offered(parts, request, found, reader, peer)
     answers: dict[str, Listing | MirrorError] = {**offered}
+    known = (
+        {a.name: seen(reader, a.name) for a in found.unlisted if a.kind == "http"} if reader and request.update else {}
+    )
+    changed: dict[str, frozenset[str]] = {}
     lock = threading.Lock()
 
     def ask(artifact: Artifact) -> None:
         answer = _ask(parts, request, artifact)
+        try:
+            other = moved(parts.openers, answer, known.get(artifact.name, {})) if isinstance(answer, Listing) else ()
+        except MirrorError as error:
+            answer, other = error, ()
         with lock:
-            answers[artifact.name] = answer
+            answers[artifact.name], changed[artifact.name] = answer, frozenset(other)
 
     Pool(ask, jobs=min(_AT_ONCE, request.jobs), stop=stop).run(
         [artifact for artifact in found.unlisted if artifact.name not in offered]
@@ -60,7 +69,8 @@ def list_all(
         answer = answers.get(artifact.name)
         if isinstance(answer, Listing):
             source = f"the peer {peer.name}" if peer and artifact.name in offered else _where(parts, artifact)
-            events += _take(parts, request, found, reader, outcome, artifact, answer, source)
+            other = changed.get(artifact.name, frozenset())
+            events += _take(parts, request, found, reader, outcome, artifact, answer, source, other)
         elif answer is not None:
             outcome.problems.append(Problem(artifact.name, answer))
     return events
@@ -101,22 +111,25 @@ def _take(
     artifact: Artifact,
     listing: Listing,
     source: str,
+    other: frozenset[str],
 ) -> list[Event]:
-    """Add what is wanted of a fresh listing to ``found``; return the events about it."""
+    """Add what is wanted of a fresh listing to ``found``; return the events about it.
+
+    Paths in ``other`` have other bytes at their source than before, though the listing does not show it.
+    """
     events = [rows.listed(listing, source=source, narrowed=request.formats)]
     old = reader.listing(artifact.name) if reader is not None else None
     kept: set[str] = set()
     if reader is not None and old is not None:
         holding = next(iter(reader.holdings([artifact.name])))
-        kept = as_before(listing, holding, old, parts.store)
+        kept = as_before(listing, holding, old, parts.store) - other
         states = {state.path: state for state in holding.files}
         found.held_files += len(kept)
         found.held_bytes += sum(states[path].size or 0 for path in kept)
         # What only one of two narrowings leaves out says nothing about the source.
         before = replace(old, files=narrow(old.files, request.formats))
-        if (
-            change := changes(before, replace(listing, files=narrow(listing.files, holding.narrowed or ())))
-        ) is not None:
+        after = replace(listing, files=narrow(listing.files, holding.narrowed or ()))
+        if (change := changes(before, after, other)) is not None:
             outcome.changes.append(change)
             events.append(rows.updated(change))
     pins = pins_of(artifact)
@@ -126,15 +139,21 @@ def _take(
     return events
 
 
-def changes(old: Listing, new: Listing) -> Change | None:
-    """Return what is different between two listings of one artifact; None when nothing is."""
+def changes(old: Listing, new: Listing, other: frozenset[str] = frozenset()) -> Change | None:
+    """Return what is different between two listings of one artifact; None when nothing is.
+
+    Args:
+        old: What was known.
+        new: What the source says now.
+        other: Paths that are known to have changed.
+    """
     before, after = ({file.path: file for file in listing.files} for listing in (old, new))
     change = Change(
         new.artifact,
         old.revision,
         new.revision,
         added=tuple(sorted(after.keys() - before.keys())),
-        changed=tuple(sorted(path for path in before.keys() & after.keys() if _differs(before[path], after[path]))),
+        changed=tuple(sorted(p for p in before.keys() & after.keys() if p in other or _differs(before[p], after[p]))),
         removed=tuple(sorted(before.keys() - after.keys())),
     )
     same = old.revision == new.revision and not (change.added or change.changed or change.removed)

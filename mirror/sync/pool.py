@@ -1,12 +1,13 @@
 """A pool of threads that grows while waiting is what takes the time.
 
-A near source answers one thread faster than several (they share the interpreter);
-a far one is only as fast as the number of requests under way. So the pool begins
-small, and doubles whenever its threads finish few items in one tick.
+A near source answers one thread faster than several, for they share the interpreter
+and the cores; a far one is only as fast as the number of requests under way. So the
+pool begins small, and multiplies whenever a tick left the processor mostly idle.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -17,11 +18,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds between two looks at the pace; a thread that finishes fewer than four
-#: items in that time is waiting for a host, not working.
-TICK = 0.02
-_BUSY_ITEMS = 4
+#: Seconds between two looks at what the threads do.
+TICK = 0.01
+#: Processor seconds of this process for every second of wall time above which it works
+#: rather than waits: one more thread would only take turns with the others.
+_WORKING = 0.5
 _FIRST_THREADS = 2
+#: How many times more threads there are after a tick of waiting.
+_FACTOR = 4
 #: Seconds that threads get to end after a stop. One that asks the system for a host's
 #: address cannot be told; whoever waits for an answer to Ctrl-C must not wait for it.
 _FAREWELL = 1.5
@@ -41,7 +45,6 @@ class Pool(Generic[T]):
         self._jobs = max(1, jobs)
         self._stop = stop
         self._items: deque[T] = deque()
-        self._finished = 0
 
     def run(self, items: Iterable[T]) -> None:
         """Work until every item is done, or ``stop`` is set and the threads have ended."""
@@ -51,10 +54,13 @@ class Pool(Generic[T]):
         try:
             fresh = min(_FIRST_THREADS, self._jobs, len(self._items))
             runners += [executor.submit(self._take) for _ in range(fresh)]
+            before = _clocks()
             while wait(runners, TICK, FIRST_EXCEPTION).not_done:
                 _raise_first_error(runners)
-                runners += [executor.submit(self._take) for _ in range(self._growth(len(runners)))]
-                self._finished = 0
+                now = _clocks()
+                if _waited(before, now):
+                    runners += [executor.submit(self._take) for _ in range(self._growth(len(runners)))]
+                before = now
             _raise_first_error(runners)
         except BaseException:
             self._stop.set()
@@ -64,10 +70,8 @@ class Pool(Generic[T]):
             executor.shutdown(wait=False)
 
     def _growth(self, threads: int) -> int:
-        """Return how many threads to add after a tick."""
-        if self._finished >= _BUSY_ITEMS * threads:
-            return 0
-        return min(threads, self._jobs - threads, len(self._items))
+        """Return how many threads to add after a tick of waiting."""
+        return max(0, min((_FACTOR - 1) * threads, self._jobs - threads, len(self._items)))
 
     def _take(self) -> None:
         while not self._stop.is_set():
@@ -76,10 +80,18 @@ class Pool(Generic[T]):
             except IndexError:
                 return
             self._work(item)
-            self._finished += 1
 
 
 def _raise_first_error(runners: list[Future[None]]) -> None:
     for runner in runners:
         if runner.done():
             runner.result()
+
+
+def _clocks() -> tuple[float, float]:
+    return time.monotonic(), time.process_time()
+
+
+def _waited(before: tuple[float, float], now: tuple[float, float]) -> bool:
+    """Whether the processor was mostly idle between two looks."""
+    return now[1] - before[1] < _WORKING * (now[0] - before[0])

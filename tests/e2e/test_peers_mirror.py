@@ -122,7 +122,19 @@ def test_the_publishers_word_comes_with_an_update_and_no_weights_are_fetched_aga
 def test_an_update_fetches_nothing_again_that_is_promised_as_before(two: Two) -> None:
     outcome = two.old.sync("tiny", update=True)
     assert (outcome.stored, outcome.adopted, outcome.changes) == (0, 0, [])
-    assert two.from_publishers() == []
+    # An object store lists nothing: one byte is asked for, and its digests come with it.
+    assert [(e.host, e.range) for e in two.server.requests() if "/api/" not in e.path] == [("google", "bytes=0-0")]
+
+
+def test_an_update_finds_an_object_that_changed_though_nothing_lists_it(two: Two) -> None:
+    world = two.server.world
+    assert isinstance(world, World)
+    world.add_object("google", "/tiny.bin", b"FROM GOOGLE")
+    assert two.old.sync("tiny@google").stored == 0
+    outcome = two.old.sync("tiny@google", update=True)
+    assert [change.changed for change in outcome.changes] == [("tiny.bin",)]
+    assert held(two.old)["tiny@google/tiny.bin"][1] == b"FROM GOOGLE"
+    assert two.old.sync("tiny@google", update=True).changes == []
 
 
 @pytest.mark.parametrize("path", ["config.json", "model.safetensors"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -107,3 +108,26 @@ def test_death_before_every_change_of_the_file_system(tmp_path: Path, changes: i
     assert changes > 50
     for change in range(1, changes + 1):
         die_and_go_on(tmp_path / str(change), change)
+
+
+#: Fills a transaction beyond its cache, so that the file itself is half written, and dies.
+HALF_WRITTEN = """
+import os, signal, sqlite3, sys
+ledger = sqlite3.connect(sys.argv[1], isolation_level=None)
+ledger.execute("PRAGMA journal_mode = delete")
+ledger.execute("PRAGMA cache_size = 2")
+ledger.execute("BEGIN IMMEDIATE")
+ledger.execute("CREATE TABLE half (text)")
+ledger.executemany("INSERT INTO half VALUES (?)", [("x" * 500,)] * 3000)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_transaction_cut_short_on_a_disk_without_write_ahead_log_is_rolled_back(tmp_path: Path) -> None:
+    with sailing(tmp_path / "mirror", copies=1, parts=2) as fleet:
+        fleet.mirror.sync("bert-0@google")
+        ledger = fleet.mirror.place.ledger
+        subprocess.run([sys.executable, "-c", HALF_WRITTEN, str(ledger)], check=False)
+        assert ledger.with_name("ledger.db-journal").stat().st_size > 0
+        assert [state.state for state in fleet.mirror.files()] == ["held"]
+        assert_the_next_pull_ends_right(fleet)
