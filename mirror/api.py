@@ -149,6 +149,7 @@ class Mirror:
 
         Raises:
             SelectorError: A selector is malformed or names nothing.
+            SourceError: ``peer`` is no mirror.
             StoreError: The store cannot be written.
             LedgerError: The ledger cannot be read or written.
         """
@@ -380,7 +381,8 @@ class Mirror:
             for item in gone
             if item.kind == "blob"
         ]
-        if events:
+        # Closing the ledger completes what a writer left that died on its way out.
+        if events or (self.place.ledger.exists() and os.access(self.place.cache, os.W_OK)):
             with self._ledger() as ledger:
                 ledger.record(events)
         return gone

@@ -64,15 +64,18 @@ def read_anchor(ledger: Path) -> Head | None:
 
 
 def write_anchor(ledger: Path, head: Head) -> None:
-    """Keep ``head`` beside ``ledger``, whole or not at all.
+    """Keep ``head`` beside ``ledger``, whole or not at all; whoever calls it holds the ledger's lock.
+
+    The name of the new file is always the same: what a process leaves that dies here, the next one replaces.
 
     Raises:
         LedgerError: It cannot be written.
     """
     path = anchor_path(ledger)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh = path.with_name(f".{path.name}.new")
     try:
-        with fresh.open("w", encoding="utf-8") as file:
+        fresh.unlink(missing_ok=True)
+        with fresh.open("x", encoding="utf-8") as file:
             file.write(f"{head}\n")
             file.flush()
             os.fsync(file.fileno())

@@ -128,13 +128,25 @@ class Ledger(Reader):
             return
         self._closed = True
         try:
-            head = self.head()
-            kept = read_anchor(self.path)
-            if head.seq > (START if kept is None else kept).seq:
-                connections.sync_log(self.path)
-                write_anchor(self.path, head)
+            if self._is_ahead(self.head()):
+                self._keep_head()
         finally:
             super().close()
+
+    def _is_ahead(self, head: Head) -> bool:
+        return head.seq > (read_anchor(self.path) or START).seq
+
+    def _keep_head(self) -> None:
+        """Write the head beside the ledger; one process after the other, so that it never goes back."""
+        with connections.our_errors(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                head = self.head()
+                if self._is_ahead(head):
+                    connections.sync_log(self.path)
+                    write_anchor(self.path, head)
+            finally:
+                self._connection.execute("ROLLBACK")
 
     def _append(self, head: Head, rows: Iterable[tuple[str, str, str, str]]) -> Head:
         """Insert (at, kind, subject, detail) as rows of the chain and return its new head."""

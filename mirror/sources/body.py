@@ -1,28 +1,26 @@
 """The body of a response that comes straight from a socket.
 
-``SocketStream`` is httpx2's stream with one thing more: ``readinto``, which puts the
-bytes into the caller's memory without a copy in between. httpx2's own path makes
-three copies and reads 64 KiB at a time: 2.3 times the wall time of a 440 MB body
-(two cores, loopback, 2026).
+``readinto`` puts the bytes into the caller's memory without a copy in between. httpx2's
+own path makes three copies and reads 64 KiB at a time: 2.3 times the wall time of a
+440 MB body (two cores, loopback, 2026).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import httpx2
+from mirror.errors import ConnectionDroppedError, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from mirror.sources.connection import Connection
     from mirror.wire.message import Framing
 
-_CHUNK = 65536
 _MAX_TRAILERS = 100
 
 
-class SocketStream(httpx2.SyncByteStream):
+class SocketBody:
     """The body of one response.
 
     Args:
@@ -44,9 +42,10 @@ class SocketStream(httpx2.SyncByteStream):
         """Read some bytes of the body into ``buffer`` and return how many; 0 at its end.
 
         Raises:
-            httpx2.RemoteProtocolError: The connection ended before the body did, or the chunks are malformed.
-            httpx2.ReadTimeout: No byte came for as long as the request's read timeout says.
-            httpx2.ReadError: The connection was reset, or shut by ``abort``.
+            ConnectionDroppedError: The connection ended before the body did, or was shut by ``abort``.
+            StalledError: No byte came for too long.
+            TlsError: A record was not authentic.
+            SourceError: The chunks are malformed.
         """
         if self._ended or not buffer:
             return 0
@@ -57,7 +56,7 @@ class SocketStream(httpx2.SyncByteStream):
             self._ended = count == 0
             return count
         if count == 0:
-            raise httpx2.RemoteProtocolError(f"the connection ended {self._left} B before the body")
+            raise ConnectionDroppedError(f"the connection ended {self._left} B before the body")
         self._left -= count
         self._ended = self._left == 0 and not self._chunked
         return count
@@ -65,10 +64,10 @@ class SocketStream(httpx2.SyncByteStream):
     def _next_chunk(self) -> bool:
         """Read up to the next chunk's first byte; False at the end of the body (RFC 9112 §7.1)."""
         if self._in_chunk and self._connection.readline():
-            raise httpx2.RemoteProtocolError("a chunk does not end where it said")
+            raise SourceError("a chunk does not end where it said", transient=True)
         text = self._connection.readline().partition(b";")[0].strip()
         if not 0 < len(text) <= 15 or text.strip(b"0123456789abcdefABCDEF"):
-            raise httpx2.RemoteProtocolError(f"malformed chunk size {text[:20]!r}")
+            raise SourceError(f"malformed chunk size {text[:20]!r}", transient=True)
         self._in_chunk = True
         self._left = int(text, 16)
         if self._left:
@@ -77,12 +76,7 @@ class SocketStream(httpx2.SyncByteStream):
             if not self._connection.readline():
                 self._ended = True
                 return False
-        raise httpx2.RemoteProtocolError("the trailer of a chunked body does not end")
-
-    def __iter__(self) -> Iterator[bytes]:
-        view = memoryview(bytearray(_CHUNK))
-        while count := self.readinto(view):
-            yield bytes(view[:count])
+        raise SourceError("the trailer of a chunked body does not end", transient=True)
 
     def close(self) -> None:
         """Let go of the connection; it is kept for another request only when the body was read to its end."""

@@ -6,127 +6,43 @@ The environment is a value that is passed in, and nothing is read a second time:
 
 from __future__ import annotations
 
-import ipaddress
-import re
 import ssl
 import threading
 from http.cookiejar import CookieJar
-from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 import httpx2
 
-from mirror import __version__
-from mirror.sources.direct import DirectTransport
+from mirror.sources.direct import USER_AGENT
 from mirror.sources.proxied import shut
+from mirror.sources.proxies import proxies
+from mirror.sources.transport import DirectTransport
 
 if TYPE_CHECKING:
     import urllib.request
     from collections.abc import Callable, Mapping
     from http.client import HTTPResponse
 
-USER_AGENT = f"minibert-mirror/{__version__}"
-#: An entry of ``NO_PROXY``: a name, perhaps after ``.`` or ``*.``, perhaps with a port.
-_NAME = re.compile(r"(\*\.|)\.?((?:[A-Za-z0-9_-]+\.)*[A-Za-z0-9_-]+(?::[0-9]{1,5})?)")
-_CA_FILES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-#: A proxy's loopback is not ours; Go's ``ProxyFromEnvironment`` makes the same exception.
-_LOOPBACK = ("all://localhost", "all://*.localhost", "all://127.0.0.0/8", "all://[::1]")
+    from mirror.sources.direct import Direct
 
 
-def make_client(environ: Mapping[str, str], *, connect: float = 10.0, stall: float = 60.0) -> httpx2.Client:
+def make_client(environ: Mapping[str, str], direct: Direct) -> httpx2.Client:
     """Return the client, which has opened nothing yet.
 
     Args:
-        environ: ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY`` (lower case wins), ``SSL_CERT_FILE``,
-            ``SSL_CERT_DIR``, ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``.
-        connect: Seconds to wait for a connection.
-        stall: Seconds to wait for the next byte.
+        environ: ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY`` (lower case wins).
+        direct: Makes direct connections; says how long to wait, and whom to trust.
     """
-    tls = TlsContext(environ)
+    tls = direct.tls
     return httpx2.Client(
-        transport=DirectTransport(tls),
+        transport=DirectTransport(direct),
         mounts={key: ProxyTransport(proxy, tls) if proxy else None for key, proxy in proxies(environ).items()},
         headers={"User-Agent": USER_AGENT},
         cookies=_NoCookies(),
-        timeout=httpx2.Timeout(stall, connect=connect, pool=None),
+        timeout=httpx2.Timeout(direct.stall, connect=direct.connect, pool=None),
         trust_env=False,
     )
-
-
-def proxies(environ: Mapping[str, str]) -> dict[str, str | None]:
-    """Return the proxy of each address pattern, None for addresses that are reached directly.
-
-    Source: curl's ``CURLOPT_NOPROXY``: a name means itself and everything below it, ``*`` everything.
-    """
-    found = {
-        f"{scheme}://": value if "://" in value else f"http://{value}"
-        for scheme in ("http", "https", "all")
-        if (value := _either(environ, f"{scheme}_proxy"))
-    }
-    without = [entry.strip() for entry in _either(environ, "no_proxy").split(",") if entry.strip()]
-    if not found or "*" in without:
-        return {}
-    patterns = [*_LOOPBACK, *filter(None, map(_pattern, without))]
-    return {**dict.fromkeys(patterns), **found}
-
-
-def _either(environ: Mapping[str, str], name: str) -> str:
-    return (environ.get(name) or environ.get(name.upper()) or "").strip()
-
-
-def _pattern(entry: str) -> str | None:
-    """Return the httpx2 pattern of one entry of ``NO_PROXY``; None for one that makes no sense, as curl does."""
-    try:
-        network = ipaddress.ip_network(entry.strip("[]"), strict=False)
-    except ValueError:
-        name = _NAME.fullmatch(entry)
-        return f"all://{name[1] or '*'}{name[2]}" if name else None
-    first = str(network.network_address)
-    host = f"[{first}]" if network.version == 6 else first
-    return f"all://{host}/{network.prefixlen}" if "/" in entry else f"all://{host}"
-
-
-class TlsContext:
-    """Makes the TLS context once, at the first https request: loading CAs takes 20 ms.
-
-    Args:
-        environ: See ``make_client``; the first of ``SSL_CERT_FILE``, ``REQUESTS_CA_BUNDLE`` and ``CURL_CA_BUNDLE``
-            counts, and with none of them and no ``SSL_CERT_DIR`` the system's own CAs.
-    """
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._variable = next((name for name in _CA_FILES if environ.get(name)), None)
-        self._bundle = environ.get(self._variable, "") if self._variable else ""
-        self._folder = environ.get("SSL_CERT_DIR", "")
-        self._lock = threading.Lock()
-        self._context: ssl.SSLContext | None = None
-
-    def __call__(self) -> ssl.SSLContext:
-        """Return the context.
-
-        Raises:
-            ssl.SSLError: The bundle cannot be read; TLS without the CAs that were asked for would mislead.
-        """
-        with self._lock:
-            if self._context is None:
-                self._context = self._load()
-            return self._context
-
-    def _load(self) -> ssl.SSLContext:
-        if not self._bundle and not self._folder:
-            context = httpx2.create_ssl_context(trust_env=False)
-        else:
-            is_folder = Path(self._bundle).is_dir() if self._bundle else False
-            try:
-                context = ssl.create_default_context(
-                    cafile=self._bundle if self._bundle and not is_folder else None,
-                    capath=self._bundle if is_folder else self._folder or None,
-                )
-            except OSError as error:
-                raise ssl.SSLError(f"{self._variable} cannot be read: {error.strerror or error}") from error
-        context.set_alpn_protocols(["http/1.1"])
-        return context
 
 
 class ProxyTransport(httpx2.BaseTransport):

@@ -1,4 +1,4 @@
-"""httpx2's transport for direct connections, on plain sockets that are kept alive.
+"""Direct connections, on plain sockets that are kept alive: bytes of a request in, an answer out.
 
 One pool for each origin, last in first out, shared by all threads. A connection that
 the host has closed meanwhile is noticed before use; one that dies before the first
@@ -8,12 +8,11 @@ byte of an answer is replaced once, for these requests may be repeated (RFC 9110
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-import httpx2
-
-from mirror.errors import SourceError
-from mirror.sources.body import SocketStream
+from mirror import __version__
+from mirror.errors import ConnectionDroppedError, SourceError, StalledError
+from mirror.sources.body import SocketBody
 from mirror.sources.connection import Connection
 from mirror.wire.message import framing
 
@@ -21,87 +20,104 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from mirror.wire.message import Framing, Head
+    from mirror.wire import Fields
 
-#: Extension of a response under which its ``SocketStream`` is found; httpx2 wraps ``Response.stream``.
-STREAM = "socket_stream"
-#: Extension of a response under which its header is found as ``Fields``.
-FIELDS = "fields"
+USER_AGENT = f"minibert-mirror/{__version__}"
 #: Idle connections kept for one origin.
 _KEPT = 32
 _PORTS = {"http": 80, "https": 443}
 
+#: Scheme, host, and port unless it is the scheme's own.
+Origin: TypeAlias = tuple[str, str, int | None]
 
-class DirectTransport(httpx2.BaseTransport):
-    """Send ``GET`` and ``HEAD`` requests without a proxy.
+
+class Answer(NamedTuple):
+    """The head of a response, and its body, which is still to be read.
+
+    Attributes:
+        status: Status code.
+        reason: Reason phrase as sent.
+        fields: Header fields.
+        body: Holds the connection until it is closed.
+    """
+
+    status: int
+    reason: str
+    fields: Fields
+    body: SocketBody
+
+
+class Direct:
+    """Asks hosts without a proxy.
 
     Args:
         tls: Gives the TLS context; called at the first https request, since loading CAs takes 20 ms.
+        connect: Seconds to wait for a connection.
+        stall: Seconds to wait for the next byte.
 
-    Every error is one of httpx2's, also while the body is read.
+    Attributes:
+        tls, connect, stall: The same.
     """
 
-    def __init__(self, tls: Callable[[], ssl.SSLContext]) -> None:
-        self._tls = tls
+    def __init__(self, tls: Callable[[], ssl.SSLContext], *, connect: float = 10.0, stall: float = 60.0) -> None:
+        self.tls = tls
+        self.connect = connect
+        self.stall = stall
         self._lock = threading.RLock()  # ``close`` may be called from a signal handler
-        self._idle: dict[tuple[str, str, int], list[Connection]] = {}
+        self._idle: dict[Origin, list[Connection]] = {}
         self._live: set[Connection] = set()
         self._closed = False
 
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send ``request`` and return its response as soon as the head is here.
+    def ask(
+        self,
+        origin: Origin,
+        message: bytes,
+        *,
+        method: str = "GET",
+        connect: float | None = None,
+        stall: float | None = None,
+    ) -> Answer:
+        """Send ``message`` and return the answer as soon as its head is here.
+
+        Args:
+            origin: Whom to ask.
+            message: The whole request.
+            method: Its method; a ``HEAD`` has no body.
+            connect: Seconds to wait for a connection; by default ``self.connect``.
+            stall: Seconds to wait for the next byte; by default ``self.stall``.
 
         Raises:
-            httpx2.LocalProtocolError: The request cannot be written down.
-            httpx2.ConnectError, httpx2.ConnectTimeout: The origin is not reached.
-            httpx2.ReadTimeout, httpx2.WriteTimeout: It does not go on.
-            httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError: The connection or the answer is broken.
+            ConnectionDroppedError: Nobody answers, or the connection ended before the head did.
+            StalledError: No byte came for too long.
+            NameResolutionError: The host's name has no address here.
+            TlsError: The host cannot be trusted.
+            SourceError: The answer is malformed.
         """
-        message = _written(request)
-        url = request.url
-        key = (url.scheme, url.raw_host.decode("ascii"), url.port or _PORTS.get(url.scheme, 0))
-        timeouts = request.extensions.get("timeout", {})
-        connection = self._kept(key) or self._dialled(key, timeouts.get("connect"))
+        stall = self.stall if stall is None else stall
+        connection = self._kept(origin)
+        if connection is not None:
+            try:
+                return self._exchange(connection, message, method, stall)
+            except SourceError as error:
+                if connection.answered or isinstance(error, StalledError):
+                    raise
+        fresh = self._dialled(origin, self.connect if connect is None else connect)
+        return self._exchange(fresh, message, method, stall)
+
+    def _exchange(self, connection: Connection, message: bytes, method: str, stall: float) -> Answer:
         try:
-            head, frame = self._ask(connection, message, request.method, timeouts.get("read"))
-        except (httpx2.NetworkError, httpx2.RemoteProtocolError):
-            if not connection.reused or connection.answered:
-                raise
-            connection = self._dialled(key, timeouts.get("connect"))
-            head, frame = self._ask(connection, message, request.method, timeouts.get("read"))
-
-        def give_back(connection: Connection, reusable: bool) -> None:
-            self._put(key, connection) if reusable else self._drop(connection)
-
-        stream = SocketStream(connection, frame, give_back)
-        return httpx2.Response(
-            head.status,
-            headers=head.pairs,
-            stream=stream,
-            extensions={
-                "http_version": b"HTTP/1.%d" % head.minor,
-                "reason_phrase": head.reason,
-                STREAM: stream,
-                FIELDS: head.fields,
-            },
-        )
-
-    def _ask(self, connection: Connection, message: bytes, method: str, timeout: float | None) -> tuple[Head, Framing]:
-        try:
-            connection.send(message, timeout=timeout)
+            connection.send(message, timeout=stall)
             head = connection.read_head()
-            return head, framing(head, method)
-        except SourceError as error:
-            self._drop(connection)
-            raise httpx2.RemoteProtocolError(str(error)) from error
+            body = SocketBody(connection, framing(head, method), self._release)
         except BaseException:
             self._drop(connection)
             raise
+        return Answer(head.status, head.reason, head.fields, body)
 
-    def _kept(self, key: tuple[str, str, int]) -> Connection | None:
+    def _kept(self, origin: Origin) -> Connection | None:
         while True:
             with self._lock:
-                idle = self._idle.get(key)
+                idle = self._idle.get(origin)
                 if not idle:
                     return None
                 connection = idle.pop()
@@ -109,25 +125,26 @@ class DirectTransport(httpx2.BaseTransport):
                 return connection
             self._drop(connection)
 
-    def _dialled(self, key: tuple[str, str, int], timeout: float | None) -> Connection:
-        scheme, host, port = key
-        connection = Connection()
+    def _dialled(self, origin: Origin, timeout: float) -> Connection:
+        scheme, host, port = origin
+        connection = Connection(origin)
         with self._lock:
             if self._closed:
-                raise httpx2.ConnectError("the transport is closed")
+                raise ConnectionDroppedError("stopped before it was asked")
             self._live.add(connection)
         try:
-            connection.dial(host, port, timeout=timeout, tls=self._tls if scheme == "https" else None)
+            tls = self.tls if scheme == "https" else None
+            connection.dial(host, port or _PORTS.get(scheme, 0), timeout=timeout, tls=tls)
         except BaseException:
             self._drop(connection)
             raise
         return connection
 
-    def _put(self, key: tuple[str, str, int], connection: Connection) -> None:
-        connection.reused = True
+    def _release(self, connection: Connection, reusable: bool) -> None:
+        """Take a connection back whose body is closed."""
         with self._lock:
-            idle = self._idle.setdefault(key, [])
-            if not self._closed and len(idle) < _KEPT:
+            idle = self._idle.setdefault(connection.origin, [])
+            if reusable and not self._closed and len(idle) < _KEPT:
                 idle.append(connection)
                 return
         self._drop(connection)
@@ -149,16 +166,3 @@ class DirectTransport(httpx2.BaseTransport):
             connection.close()
         for connection in under_way:
             connection.abort()
-
-
-def _written(request: httpx2.Request) -> bytes:
-    """Return the bytes of a request, so that one write sends it whole."""
-    if request.method not in {"GET", "HEAD"}:
-        raise httpx2.LocalProtocolError(f"{request.method} is not sent from here")
-    lines = [b"%b %b HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
-    for name, value in request.headers.raw:
-        if b"\n" in value or b"\r" in value:
-            raise httpx2.LocalProtocolError("a header with a line break")
-        lines.append(b"%b: %b" % (name, value))
-    lines.append(b"\r\n")
-    return b"\r\n".join(lines)

@@ -11,14 +11,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-import httpx2
-
-from mirror.errors import ChangedError, ConnectionDroppedError, ImpostorError, OversizeError, RedirectError, SourceError
-from mirror.sources.access import HubAccess
-from mirror.sources.direct import FIELDS, STREAM
-from mirror.sources.proxied import ProxiedBody
+from mirror.errors import ChangedError, ImpostorError, OversizeError, RedirectError, SourceError
+from mirror.sources.failures import located
 from mirror.sources.reply import Counter, Hop, hop_of
-from mirror.sources.translate import translate
 from mirror.wire import (
     BodySpan,
     Fields,
@@ -38,7 +33,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from mirror.model import Claim
-    from mirror.sources.body import SocketStream
+    from mirror.sources.asking import Answered, Asker, Body
 
 #: Redirects that are followed for one file.
 MAX_REDIRECTS = 10
@@ -46,23 +41,21 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _EXPLANATION = 4096
 #: A redirect's body up to this size is read, so that the connection can be used again.
 _DRAINED = 16384
-_NOTHING = httpx2.ByteStream(b"")
 
 
 class HttpReply:
     """One reply over HTTP; see ``Reply``."""
 
-    def __init__(self, response: httpx2.Response, way: _Way, span: BodySpan, got: Fields) -> None:
+    def __init__(self, answer: Answered, way: _Way, span: BodySpan) -> None:
         self.span = span
-        self.validator = Validator.of(got)
+        self.validator = Validator.of(answer.fields)
         self.claims = tuple(way.claims)
         self.hops = tuple(way.hops)
         self.url = way.hops[-1].url
-        self.content_type = got.only("content-type")
+        self.content_type = answer.fields.only("content-type")
         self.encoding: str | None = None
-        self._response = response
-        self._body = _body(response)
-        self._over = response.status_code == 416
+        self._body = answer.body
+        self._over = answer.status == 416
         self._counter = Counter(span, self.url)
 
     def readinto(self, buffer: memoryview) -> int:
@@ -71,8 +64,8 @@ class HttpReply:
             return 0
         try:
             count = self._body.readinto(buffer)
-        except httpx2.HTTPError as error:
-            raise translate(error, self.url) from error
+        except SourceError as error:
+            raise located(error, self.url) from error
         return self._counter.take(count)
 
     def abort(self) -> None:
@@ -85,7 +78,7 @@ class HttpReply:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._response.close()
+        self._body.close()
 
 
 class _Way:
@@ -97,12 +90,14 @@ class _Way:
         self.claims: dict[Claim, None] = {}
         self._seen = {url}
 
-    def note(self, status: int, got: Fields) -> None:
-        self.hops.append(hop_of(self.url, status, got))
-        self.claims.update(dict.fromkeys(published_digests(got, self.url)))
+    def note(self, answer: Answered) -> None:
+        self.hops.append(hop_of(self.url, answer.status, answer.fields))
+        self.claims.update(dict.fromkeys(published_digests(answer.fields, self.url)))
 
     def follow(self, got: Fields) -> None:
         """Go where a redirect points; RedirectError where it must not be followed."""
+        import httpx2  # whose rules of joining addresses are those of every other client
+
         here = redact(self.url)
         location = got.only("location")
         if not location:
@@ -126,28 +121,13 @@ class HttpOpener:
     """Opens files over HTTP.
 
     Args:
-        client: What sends the requests.
-        hub: Whose token is sent to whom.
+        asker: What sends the requests.
         clock: The time, aware; a ``Retry-After`` may be a date.
     """
 
-    def __init__(
-        self,
-        client: httpx2.Client,
-        *,
-        hub: HubAccess | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._client = client
-        self._hub = hub or HubAccess()
+    def __init__(self, asker: Asker, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._ask = asker.ask
         self._clock = clock
-        self._timeout = client.timeout.as_dict()
-        # A range counts stored bytes; with a content coding it would count others.
-        self._headers = [
-            (b"User-Agent", client.headers.get("User-Agent", "minibert-mirror").encode()),
-            (b"Accept", b"*/*"),
-            (b"Accept-Encoding", b"identity"),
-        ]
 
     def open(
         self,
@@ -179,52 +159,35 @@ class HttpOpener:
             SourceError: The reply is malformed or encoded.
         """
         way = _Way(url)
-        extra = _conditions(start, stop, validator)
+        conditions = _conditions(start, stop, validator)
         for _ in range(MAX_REDIRECTS + 1):
-            response = self._send(way.url, extra)
             try:
-                got = _fields(response)
-                way.note(response.status_code, got)
-                if response.status_code not in _REDIRECTS:
-                    span = self._span(response, got, way.url, (start, stop), validator, size)
-                    return HttpReply(response, way, span, got)
-                way.follow(got)
+                answer = self._ask(way.url, conditions)
+            except SourceError as error:
+                raise located(error, way.url) from error
+            try:
+                way.note(answer)
+                if answer.status not in _REDIRECTS:
+                    return HttpReply(answer, way, self._span(answer, way.url, (start, stop), validator, size))
+                way.follow(answer.fields)
             except BaseException:
-                response.close()
+                answer.body.close()
                 raise
-            _drain(response)
+            _drain(answer.body)
         raise RedirectError(f"{redact(url)}: more than {MAX_REDIRECTS} redirects")
-
-    def _send(self, url: str, extra: list[tuple[bytes, bytes]]) -> httpx2.Response:
-        try:
-            target = httpx2.URL(url)
-            headers = [(b"Host", target.netloc), *self._headers, *extra]
-            if token := self._hub.token_for(url):
-                headers.append((b"Authorization", f"Bearer {token}".encode()))
-            request = httpx2.Request(
-                "GET", target, headers=headers, stream=_NOTHING, extensions={"timeout": self._timeout}
-            )
-            return self._client.send(request, stream=True, follow_redirects=False)
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise translate(error, url) from error
-        except RuntimeError as error:
-            if not self._client.is_closed:
-                raise
-            raise ConnectionDroppedError(f"{redact(url)}: stopped before it was asked") from error
 
     def _span(
         self,
-        response: httpx2.Response,
-        got: Fields,
+        answer: Answered,
         url: str,
         asked: tuple[int, int | None],
         validator: Validator | None,
         size: int | None,
     ) -> BodySpan:
         """Return which bytes come; raise what the reply stands for when they are not the ones asked for."""
-        status = response.status_code
+        status, got = answer.status, answer.fields
         if status not in {200, 206, 416}:
-            words = explain(got.only("content-type"), _first_bytes(response))
+            words = explain(got.only("content-type"), _first_bytes(answer.body))
             raise status_error(status, got, url, now=self._clock(), explanation=words)
         try:
             check_commit(got, url)
@@ -236,18 +199,15 @@ class HttpOpener:
             wrong_size = status == 200 and isinstance(error, (ChangedError, OversizeError))
             if wrong_size and looks_like_login_page(got.only("content-type"), b"", urlsplit(url).path):
                 raise ImpostorError(f"{redact(url)}: a web page of another size than the file") from error
-            error.args = (f"{redact(url)}: {error}",)
-            raise
+            raise located(error, url) from error
 
 
-def _conditions(start: int, stop: int | None, validator: Validator | None) -> list[tuple[bytes, bytes]]:
+def _conditions(start: int, stop: int | None, validator: Validator | None) -> list[tuple[str, str]]:
     asked = range_header(start, stop)
     if asked is None:
         return []
-    headers = [(b"Range", asked.encode())]
-    if validator is not None and (etag := validator.if_range) is not None:
-        headers.append((b"If-Range", etag.encode("latin-1")))
-    return headers
+    etag = validator.if_range if validator is not None else None
+    return [("Range", asked)] if etag is None else [("Range", asked), ("If-Range", etag)]
 
 
 def _refuse_encoding(got: Fields) -> None:
@@ -256,38 +216,24 @@ def _refuse_encoding(got: Fields) -> None:
         raise SourceError(f"the body comes encoded as {', '.join(sorted(codings))[:60]}", transient=True)
 
 
-def _fields(response: httpx2.Response) -> Fields:
-    direct: Fields | None = response.extensions.get(FIELDS)
-    if direct is not None:
-        return direct
-    return Fields([(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw])
-
-
-def _body(response: httpx2.Response) -> SocketStream | ProxiedBody:
-    direct: SocketStream | None = response.extensions.get(STREAM)
-    return ProxiedBody(response) if direct is None else direct
-
-
-def _first_bytes(response: httpx2.Response) -> bytes:
+def _first_bytes(body: Body) -> bytes:
     """Return the first bytes of an error's body; what cannot be read explains nothing."""
-    buffer = memoryview(bytearray(_EXPLANATION))
-    body, count = _body(response), 0
+    buffer, count = memoryview(bytearray(_EXPLANATION)), 0
     try:
         while count < _EXPLANATION and (more := body.readinto(buffer[count:])):
             count += more
-    except httpx2.HTTPError:
+    except SourceError:
         pass
     return bytes(buffer[:count])
 
 
-def _drain(response: httpx2.Response) -> None:
+def _drain(body: Body) -> None:
     """Read the small body of a redirect to its end, and close it."""
-    body, left = _body(response), _DRAINED
-    buffer = memoryview(bytearray(4096))
+    buffer, left = memoryview(bytearray(4096)), _DRAINED
     try:
         while left > 0 and (count := body.readinto(buffer)):
             left -= count
-    except httpx2.HTTPError:
+    except SourceError:
         pass
     finally:
-        response.close()
+        body.close()

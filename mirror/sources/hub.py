@@ -22,9 +22,10 @@ from huggingface_hub.utils._http import default_client_factory
 
 from mirror.errors import CatalogError, ChangedError, RedirectError, SourceError
 from mirror.model import Authority, Claim, Digest, Listing, RemoteFile, safe_path
-from mirror.sources.client import USER_AGENT
+from mirror.sources.direct import USER_AGENT
+from mirror.sources.failures import located
 from mirror.sources.narrow import narrow
-from mirror.sources.translate import translate
+from mirror.sources.translate import translated
 from mirror.wire import is_secure, redact, resolve_url, status_error
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ class _ThroughOurs(httpx2.BaseTransport):
             # Read here, so that an error of the body is ours as well: huggingface_hub would try again, asleep.
             reply.read()
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise translate(error, url) from error
+            raise located(translated(error), url) from error
         return reply
 
     def close(self) -> None:

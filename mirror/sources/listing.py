@@ -10,27 +10,21 @@ from mirror.model import Listing
 from mirror.sources.baidu_pan import hand_off
 from mirror.sources.folder import file_path, list_folder
 from mirror.sources.narrow import narrow
-from mirror.sources.opener import Openers
 from mirror.sources.peer import list_peer, peer_base
 from mirror.sources.published import Promised, list_published
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    import httpx2
-
-    from mirror.sources.access import HubAccess
+    from mirror.sources.opener import Openers
 
 
-def list_artifact(
-    artifact: Promised, *, hub: HubAccess, client: httpx2.Client, formats: Collection[str] = ()
-) -> Listing:
+def list_artifact(artifact: Promised, openers: Openers, *, formats: Collection[str] = ()) -> Listing:
     """Return the files of ``artifact``, asking its source where the catalog cannot know.
 
     Args:
         artifact: What to list.
-        hub: Which hub is asked, and as whom.
-        client: What sends the requests.
+        openers: What asks, and as whom.
         formats: Keep only weights of these formats; empty keeps everything.
 
     Raises:
@@ -42,7 +36,7 @@ def list_artifact(
     if artifact.kind == "hub":
         from mirror.sources.hub import list_hub
 
-        return list_hub(artifact, hub=hub, client=client, formats=formats)
+        return list_hub(artifact, hub=openers.hub, client=openers.client, formats=formats)
     if artifact.kind == "http":
         return list_published(artifact, formats=formats)
     if artifact.kind == "baidu-pan":
@@ -54,15 +48,13 @@ def list_artifact(
         found = list_folder(artifact.name, file_path(artifact.url), claims)
         return Listing(found.artifact, None, narrow(found.files, formats))
     if artifact.kind == "peer":
-        return _at_a_peer(artifact, artifact.url, hub, client, formats)
+        return _at_a_peer(artifact, artifact.url, openers, formats)
     raise CatalogError(f"{artifact.name}: unknown kind of source {artifact.kind!r}")
 
 
-def _at_a_peer(
-    artifact: Promised, url: str, hub: HubAccess, client: httpx2.Client, formats: Collection[str]
-) -> Listing:
+def _at_a_peer(artifact: Promised, url: str, openers: Openers, formats: Collection[str]) -> Listing:
     base = peer_base(url)
-    offers = list_peer(base, Openers(lambda: client, hub=hub))
+    offers = list_peer(base, openers)
     for offer in offers:
         if offer.listing.artifact == artifact.name:
             return Listing(artifact.name, offer.listing.revision, narrow(offer.held, formats))

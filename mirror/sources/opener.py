@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from functools import cache
 from typing import TYPE_CHECKING, Self
 
 from mirror.errors import ConnectionDroppedError, SourceError
 from mirror.sources.access import HubAccess
 from mirror.sources.folder import FileOpener
+from mirror.sources.proxies import proxies
 from mirror.wire import origin, redact
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
     import httpx2
 
+    from mirror.sources.asking import Asker
+    from mirror.sources.direct import Direct
     from mirror.sources.http import HttpOpener
     from mirror.sources.reply import Reply
     from mirror.wire import Validator
@@ -26,15 +30,25 @@ class Openers:
     """Opens addresses by their scheme, from any thread; a context manager that closes what it opened.
 
     Args:
-        make: Makes the HTTP client, at the first http address: a pull from a folder never loads one.
+        make: Makes httpx2's client, when something needs it: a proxy, a hub's API, an odd address.
         hub: Whose token is sent to whom.
+        direct: Makes what asks hosts without a proxy, at the first http address; without it, or when it
+            gives None, the client asks them all.
     """
 
-    def __init__(self, make: Callable[[], httpx2.Client], *, hub: HubAccess | None = None) -> None:
+    def __init__(
+        self,
+        make: Callable[[], httpx2.Client],
+        *,
+        hub: HubAccess | None = None,
+        direct: Callable[[], Direct | None] = lambda: None,
+    ) -> None:
         self._make = make
+        self._direct = direct
         self.hub = hub or HubAccess()
         self._lock = threading.RLock()
         self._client: httpx2.Client | None = None
+        self._asker: Asker | None = None
         self._http: HttpOpener | None = None
         self._file = FileOpener()
         self._closed = False
@@ -55,12 +69,20 @@ class Openers:
             UsageError: ``HF_ENDPOINT`` or ``HF_TOKEN`` makes no sense.
         """
 
+        @cache
+        def direct() -> Direct:
+            from mirror.sources.direct import Direct
+            from mirror.sources.tls import TlsContext
+
+            return Direct(TlsContext(environ), connect=connect, stall=stall)
+
         def make() -> httpx2.Client:
             from mirror.sources.client import make_client
 
-            return make_client(environ, connect=connect, stall=stall)
+            return make_client(environ, direct())
 
-        return cls(make, hub=hub or HubAccess.of(environ))
+        # Which address goes through a proxy, httpx2 knows best.
+        return cls(make, hub=hub or HubAccess.of(environ), direct=lambda: None if proxies(environ) else direct())
 
     @property
     def client(self) -> httpx2.Client:
@@ -101,20 +123,24 @@ class Openers:
         return http.open(url, start=start, stop=stop, validator=validator, size=size)
 
     def _made(self) -> HttpOpener:
+        from mirror.sources.asking import Asker
         from mirror.sources.http import HttpOpener
 
         with self._lock:
+            if self._closed:
+                raise ConnectionDroppedError("stopped before anything was asked")
             if self._http is None:
-                self._http = HttpOpener(self.client, hub=self.hub)
+                self._asker = Asker(self.hub, lambda: self.client, self._direct())
+                self._http = HttpOpener(self._asker)
             return self._http
 
     def close(self) -> None:
         """Close every connection, from any thread: whoever waits for a byte gets an error at once."""
         with self._lock:
             self._closed = True
-            client = self._client
-        if client is not None:
-            client.close()
+            opened = [each for each in (self._asker, self._client) if each is not None]
+        for each in opened:
+            each.close()
 
     def __enter__(self) -> Self:
         return self

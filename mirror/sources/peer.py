@@ -140,14 +140,15 @@ def with_peers(file: RemoteFile, bases: Sequence[str], *, first: bool = True) ->
     return replace(file, urls=(*peers, *file.urls) if first else (*file.urls, *peers))
 
 
-def index_lines(holdings: Iterable[Holding]) -> Iterator[str]:
+def index_lines(holdings: Iterable[Holding], event: int) -> Iterator[str]:
     """Yield the lines of a peer's ``index.json``, one an artifact, so that a large mirror needs no memory for it.
 
     Args:
         holdings: Every artifact that was listed, as the ledger has it.
+        event: Number of the ledger's last event; stands in the first line, so that a stale index is known by it.
     """
-    yield f'{{"schema": "{SCHEMA}", "listings": ['
-    comma = "\n"
+    yield f'{{"schema": "{SCHEMA}", "event": {event}, "listings": [\n'
+    comma = ""
     for holding in holdings:
         files = [
             {"path": file.path, "size": file.size, "sha256": file.sha256 if file.state == "held" else None}

@@ -129,6 +129,15 @@ class Store:
                 file.writelines(lines)
             (room / name).replace(self.root / name)
 
+    def first_line(self, name: str) -> str | None:
+        """Return the first line of a text file at the root; None when it is not there. StoreError otherwise."""
+        with disk.our_errors(self.root / name, reading=True):
+            try:
+                with (self.root / name).open(encoding="utf-8", errors="replace") as file:
+                    return file.readline()
+            except FileNotFoundError:
+                return None
+
     def iter_blobs(self) -> Iterator[Blob]:
         """Yield every blob in the order of the names, in flat memory; StoreError when it cannot be read."""
         return blobs.iterate(self._layout)

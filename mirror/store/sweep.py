@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
+    from mirror.store.owner import Owner
+
 #: Seconds for which a new blob is kept without a row: its process may just be writing it.
 GRACE = 60.0
 #: Seconds after which a room of another host is an orphan; no step takes that long, and rooms have no heartbeat.
@@ -120,11 +122,14 @@ def run_gc(layout: Layout, plan: GcPlan, *, is_needed: Callable[[str], bool] | N
 def _claimed(layout: Layout, needed: AbstractSet[str], now: float, older_than: float | None) -> Iterator[GcItem]:
     """Yield the partials that nobody works on and nobody will miss."""
     for state in states.iterate(layout):
-        if not adoption.is_free(layout, state.path, state.owner):
+        if not _is_free(layout, state.path, state.owner):
             continue
         age = min(_age(state.path / DATA, now), _age(state.path / OWNER, now))
         if state.committed in needed:
             yield GcItem("orphan", state.path, _size(state.path), "its bytes are published and recorded")
+        elif state.committed is None and not state.held:
+            # A process that died just before its first byte, or just after the row of its blob.
+            yield GcItem("orphan", state.path, _size(state.path), "not one byte is left in it")
         elif older_than is not None and age >= older_than:
             why = f"nobody has worked on it for {age / 86400:.1f} days"
             yield GcItem("partial", state.path, _size(state.path), why)
@@ -154,7 +159,7 @@ def _remove_directory(layout: Layout, item: GcItem) -> bool:
     """Delete an item that is a directory; whether it was still nobody's."""
     if is_key(item.path.name):
         owner = claims.read_owner(item.path)
-        free = adoption.is_free(layout, item.path, owner)
+        free = _is_free(layout, item.path, owner)
         return free and adoption.discard(layout, item.path.name, owner)
     if item.kind == "orphan" and not _abandoned(layout, item.path):
         return False
@@ -164,6 +169,11 @@ def _remove_directory(layout: Layout, item: GcItem) -> bool:
         except FileNotFoundError:
             return False
     return True
+
+
+def _is_free(layout: Layout, path: Path, owner: Owner | None) -> bool:
+    """Whether nobody has the claim any more; an empty directory is no claim."""
+    return not _entries(path) or adoption.is_free(layout, path, owner)
 
 
 def _pending(layout: Layout, without: AbstractSet[Path]) -> set[str]:

@@ -95,7 +95,7 @@ def _ask(parts: Parts, request: Request, artifact: Artifact) -> Listing | Mirror
     from mirror.sources.listing import list_artifact
 
     try:
-        return list_artifact(artifact, hub=parts.openers.hub, formats=request.formats, client=parts.openers.client)
+        return list_artifact(artifact, parts.openers, formats=request.formats)
     except StoreError:
         raise
     except MirrorError as error:

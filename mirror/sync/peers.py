@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from mirror.errors import ImpostorError, NotFoundError, SourceError
+from mirror.errors import ImpostorError, NotFoundError, ReadOnlyStoreError, SourceError, StoreError
 from mirror.evidence import judge
 from mirror.model import Authority, Listing, RemoteFile
 from mirror.sources.narrow import narrow
@@ -111,13 +111,27 @@ def meet(text: str, parts: Parts, notes: list[str]) -> Peer | None:
     return Peer(base, {offer.listing.artifact: offer for offer in offers}, digests, frozenset(digests.values()))
 
 
-def tell(parts: Parts) -> None:
-    """Write what this mirror holds beside its blobs, so that any web server over ``cache/`` makes it a peer.
+def tell(parts: Parts, notes: list[str]) -> None:
+    """Say what this mirror holds beside its blobs, so that any web server over ``cache/`` makes it a peer.
+
+    Written when the ledger has gone on since, whoever wrote it, and even if that process died. A mirror that
+    can only be read is left as it is.
+
+    Args:
+        parts: The mirror.
+        notes: Is told when there is no room for it: what was pulled is held all the same.
 
     Raises:
-        StoreError: It cannot be written.
         LedgerError: The ledger cannot be read.
     """
     with parts.reader() as reader:
-        if reader is not None:
-            parts.store.write(INDEX, index_lines(reader.holdings(reader.artifacts())))
+        if reader is None:
+            return
+        event = reader.head().seq
+        try:
+            if parts.store.first_line(INDEX) != next(index_lines((), event)):
+                parts.store.write(INDEX, index_lines(reader.holdings(reader.artifacts()), event))
+        except ReadOnlyStoreError:
+            return
+        except StoreError as error:
+            notes.append(f"{INDEX}, for other mirrors, is not up to date: {error}")

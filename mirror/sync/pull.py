@@ -65,10 +65,10 @@ def pull(parts: Parts, request: Request, *, watch: Callable[[Progress | Planned]
         parts.store.check_room(plan.bytes_to_fetch)
         watch(Planned(len(plan.fetch) + len(plan.adopt), plan.bytes_to_fetch))
         fetch(parts, request, plan, outcome, peer=peer, watch=watch, stop=stop)
-        if not stop.is_set():
-            from mirror.sync.peers import tell
+    if not request.dry_run and not stop.is_set():
+        from mirror.sync.peers import tell
 
-            tell(parts)
+        tell(parts, outcome.notes)
     outcome.seconds = time.monotonic() - begun
     return outcome
 

@@ -24,7 +24,10 @@ class Fields:
         self._pairs = [(name.lower(), value) for name, value in pairs]
         self._values: dict[str, list[str]] = {}
         for name, value in self._pairs:
-            self._values.setdefault(name, []).append(value)
+            if name in self._values:
+                self._values[name].append(value)
+            else:
+                self._values[name] = [value]
 
     def all(self, name: str) -> list[str]:
         """Return every value of the field ``name`` (lower case), in order; none when it is absent."""

@@ -232,6 +232,20 @@ def test_a_peer_may_be_an_artifact_of_the_catalog(two: Two) -> None:
     assert (folder / "tiny@huggingface" / "config.json").read_bytes() == FILES["config.json"]
 
 
+def test_the_index_is_of_the_ledgers_last_event_even_after_a_pull_with_nothing_to_do(two: Two) -> None:
+    index = two.old.place.cache / "index.json"
+    before = index.read_bytes()
+    assert two.old.sync("tiny").plan is not None
+    assert index.read_bytes() == before
+    index.unlink()  # as after a death between the ledger's last row and the index
+    two.old.sync("tiny")
+    assert index.read_bytes() == before
+    assert [one.verdict.ok for one in two.old.verify()] == [True] * 4
+    two.old.sync("tiny")
+    assert index.read_bytes() != before
+    assert json.loads(index.read_text())["listings"] == json.loads(before)["listings"]
+
+
 def test_a_ledger_that_is_just_being_made_counts_as_none(two: Two) -> None:
     new = two.fresh()
     new.place.ledger.touch()

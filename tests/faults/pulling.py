@@ -220,20 +220,16 @@ def assert_mirror_sound(mirror: Mirror, truth: Mapping[str, Sequence[bytes]]) ->
                 assert mirror.store.find(state.sha256 or "") is not None
 
 
+#: Everything that a mirror at rest may have in its cache.
+AT_REST = frozenset(
+    {"blobs", "index.json", "ledger.db", "ledger.db-shm", "ledger.db-wal", "ledger.head", "partial", "quarantine", "trees"}
+)
+
+
 def assert_nothing_left(mirror: Mirror) -> None:
     """No partial, no work in progress, no temporary file is left."""
-    assert [path.name for path in (mirror.place.cache / "partial").iterdir()] == []
-    cache = {
-        "blobs",
-        "partial",
-        "quarantine",
-        "trees",
-        "ledger.db",
-        "ledger.db-wal",
-        "ledger.db-shm",
-        "ledger.head",
-        "index.json",
-    }
-    assert {path.name for path in mirror.place.cache.iterdir()} <= cache
-    for path in (mirror.place.cache / "blobs").rglob("*"):
-        assert path.is_dir() or len(path.name) == 64, path
+    cache = mirror.place.cache
+    left = sorted(str(path.relative_to(cache)) for path in (cache / "partial").rglob("*"))
+    left += sorted({path.name for path in cache.iterdir()} - AT_REST)
+    left += sorted(path.name for path in (cache / "blobs").rglob("*") if path.is_file() and len(path.name) != 64)
+    assert left == [], f"left behind: {left}"

@@ -11,26 +11,29 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
-from mirror.sources.body import SocketStream
-from mirror.sources.direct import STREAM, DirectTransport
+from mirror.errors import ConnectionDroppedError, SourceError, StalledError
+from mirror.sources.direct import Answer, Direct
+from mirror.sources.transport import ANSWER, DirectTransport
 from tests.loopback.scripted import Peer, Scripted, always, answer, scripted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from mirror.sources.body import SocketBody
+
 
 @pytest.fixture
 def client() -> Iterator[httpx2.Client]:
     with httpx2.Client(
-        transport=DirectTransport(ssl.create_default_context), timeout=httpx2.Timeout(5.0), trust_env=False
+        transport=DirectTransport(Direct(ssl.create_default_context)), timeout=httpx2.Timeout(5.0), trust_env=False
     ) as made:
         yield made
 
 
-def stream_of(response: httpx2.Response) -> SocketStream:
-    stream = response.extensions[STREAM]
-    assert isinstance(stream, SocketStream)
-    return stream
+def body_of(response: httpx2.Response) -> SocketBody:
+    answer = response.extensions[ANSWER]
+    assert isinstance(answer, Answer)
+    return answer.body
 
 
 def test_httpx2_reads_a_body_as_usual(client: httpx2.Client) -> None:
@@ -105,7 +108,7 @@ def test_a_fresh_connection_that_dies_is_not_replaced(client: httpx2.Client) -> 
         peer.reset()
 
     with scripted(script) as server:
-        with pytest.raises((httpx2.ReadError, httpx2.RemoteProtocolError)):
+        with pytest.raises((httpx2.NetworkError, httpx2.RemoteProtocolError)):
             client.get(server.url)
         assert len(server.asked) == 1
 
@@ -119,7 +122,7 @@ def test_an_answer_that_breaks_off_is_not_asked_for_again(client: httpx2.Client)
 
     with scripted(script) as server:
         client.get(server.url)
-        with pytest.raises(httpx2.RemoteProtocolError):
+        with pytest.raises(httpx2.NetworkError):
             client.get(server.url)
         assert len(server.asked) == 2
 
@@ -163,7 +166,7 @@ def test_a_chunked_body_is_the_same_however_it_is_cut(client: httpx2.Client, pie
     with scripted(script) as server:
         for _ in range(2):
             with client.stream("GET", server.url) as response:
-                stream, body = stream_of(response), b""
+                stream, body = body_of(response), b""
                 buffer = memoryview(bytearray(room))
                 while count := stream.readinto(buffer):
                     body += bytes(buffer[:count])
@@ -190,7 +193,7 @@ def test_a_chunked_body_that_makes_no_sense_is_an_error(client: httpx2.Client, r
         peer.request()
         peer.send(CHUNKED + rest)
 
-    with scripted(script) as server, pytest.raises((httpx2.RemoteProtocolError, httpx2.ReadError)):
+    with scripted(script) as server, pytest.raises((httpx2.NetworkError, httpx2.RemoteProtocolError)):
         client.get(server.url)
 
 
@@ -213,7 +216,7 @@ def test_a_body_longer_than_stated_is_cut_and_the_connection_not_reused(client: 
 def test_a_large_body_comes_straight_into_the_buffer(client: httpx2.Client) -> None:
     body = bytes(range(256)) * 40000
     with scripted(always(answer(body))) as server, client.stream("GET", server.url) as response:
-        stream, got = stream_of(response), bytearray()
+        stream, got = body_of(response), bytearray()
         buffer = memoryview(bytearray(1 << 19))
         while count := stream.readinto(buffer):
             got += buffer[:count]
@@ -229,17 +232,17 @@ def cut(how: Callable[[Peer], object], sent: bytes = b"half") -> Callable[[Peer]
     return script
 
 
-def test_a_short_body_is_a_protocol_error(client: httpx2.Client) -> None:
-    with scripted(cut(lambda peer: None)) as server, pytest.raises(httpx2.RemoteProtocolError, match="996 B"):
+def test_a_short_body_is_a_dropped_connection(client: httpx2.Client) -> None:
+    with scripted(cut(lambda peer: None)) as server, pytest.raises(httpx2.NetworkError, match="996 B"):
         client.get(server.url)
 
 
-def test_a_reset_body_is_a_read_error(client: httpx2.Client) -> None:
+def test_a_reset_body_is_a_dropped_connection(client: httpx2.Client) -> None:
     def late(peer: Peer) -> None:
         time.sleep(0.05)  # a reset overtakes bytes that the client has not read yet
         peer.reset()
 
-    with scripted(cut(late)) as server, pytest.raises(httpx2.ReadError):
+    with scripted(cut(late)) as server, pytest.raises(httpx2.NetworkError):
         client.get(server.url)
 
 
@@ -252,8 +255,9 @@ def test_silence_is_a_timeout(client: httpx2.Client, sent: bytes) -> None:
 
     with scripted(script) as server:
         before = time.monotonic()
-        with pytest.raises(httpx2.ReadTimeout):
+        with pytest.raises(httpx2.ReadTimeout) as caught:
             client.get(server.url, timeout=0.2)
+        assert isinstance(caught.value.__cause__, StalledError)
         assert time.monotonic() - before < 2
 
 
@@ -282,19 +286,20 @@ def test_what_is_no_response_is_a_protocol_error(client: httpx2.Client, sent: by
         peer.request()
         peer.send(sent)
 
-    with scripted(script) as server, pytest.raises((httpx2.RemoteProtocolError, httpx2.ReadError)):
+    with scripted(script) as server, pytest.raises((httpx2.NetworkError, httpx2.RemoteProtocolError)):
         client.get(server.url)
 
 
 # --- nobody there, and stopping
 
 
-def test_a_refused_port_is_a_connect_error(client: httpx2.Client) -> None:
+def test_a_refused_port_is_an_error_of_httpx2_with_ours_as_its_cause(client: httpx2.Client) -> None:
     with scripted(always(answer())) as server:
         url = server.url
-    with pytest.raises(httpx2.ConnectError) as caught:
+    with pytest.raises(httpx2.NetworkError, match="refused") as caught:
         client.get(url)
-    assert isinstance(caught.value.__cause__, ConnectionRefusedError)
+    assert isinstance(caught.value.__cause__, ConnectionDroppedError)
+    assert isinstance(caught.value.__cause__.__cause__, ConnectionRefusedError)
 
 
 def stopped_within(seconds: float, wait: Callable[[], object], stop: Callable[[], object]) -> BaseException | None:
@@ -304,7 +309,7 @@ def stopped_within(seconds: float, wait: Callable[[], object], stop: Callable[[]
     def run() -> None:
         try:
             wait()
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, SourceError) as error:
             raised.append(error)
 
     thread = threading.Thread(target=run)
@@ -329,19 +334,19 @@ def silent(after: bytes) -> Iterator[Scripted]:
 
 def test_abort_wakes_whoever_waits_for_a_byte(client: httpx2.Client) -> None:
     with silent(answer(b"half", length=1000)) as server, client.stream("GET", server.url) as response:
-        stream = stream_of(response)
+        stream = body_of(response)
         stream.readinto(memoryview(bytearray(4)))
         error = stopped_within(1, lambda: stream.readinto(memoryview(bytearray(10))), stream.abort)
-        assert isinstance(error, (httpx2.ReadError, httpx2.RemoteProtocolError))
+        assert isinstance(error, ConnectionDroppedError)
 
 
 def test_closing_the_transport_wakes_whoever_waits_for_an_answer() -> None:
-    transport = DirectTransport(ssl.create_default_context)
+    transport = DirectTransport(Direct(ssl.create_default_context))
     client = httpx2.Client(transport=transport, trust_env=False)
     with silent(b"") as server:
         error = stopped_within(1, lambda: client.get(server.url, timeout=30), transport.close)
         assert isinstance(error, httpx2.HTTPError)
-        with pytest.raises(httpx2.ConnectError):
+        with pytest.raises(httpx2.NetworkError):
             client.get(server.url)
     client.close()
 
@@ -356,6 +361,6 @@ def test_closing_the_transport_closes_what_is_idle() -> None:
             ended.set()
 
     with scripted(script) as server:
-        with httpx2.Client(transport=DirectTransport(ssl.create_default_context), trust_env=False) as client:
+        with httpx2.Client(transport=DirectTransport(Direct(ssl.create_default_context)), trust_env=False) as client:
             client.get(server.url)
         assert ended.wait(2)

@@ -89,7 +89,7 @@ def _quiet() -> Iterator[None]:
 def listed(server: Scripted, artifact: Artifact | None = None, token: str | None = None, **more: Any) -> Listing:
     access = HubAccess(server.url, token)
     with Openers.of({}, stall=more.pop("stall", 5), hub=access) as openers:
-        return list_artifact(artifact or Artifact(), hub=access, client=openers.client, **more)
+        return list_artifact(artifact or Artifact(), openers, **more)
 
 
 def test_a_ref_becomes_a_commit_with_sizes_and_digests() -> None:
@@ -248,10 +248,9 @@ def test_several_threads_list_at_once_and_the_library_is_itself_again() -> None:
         access = HubAccess(server.url)
         found: list[str | None] = []
         with Openers.of({}, hub=access) as openers:
-            client = openers.client
 
             def run() -> None:
-                found.append(list_artifact(Artifact(), hub=access, client=client).revision)
+                found.append(list_artifact(Artifact(), openers).revision)
 
             threads = [threading.Thread(target=run) for _ in range(8)]
             for thread in threads:

@@ -46,7 +46,7 @@ def test_a_repository_is_listed_and_fetched_and_its_digests_agree() -> None:
     with serving() as server:
         access = HubAccess(server.url("hub", ""))
         with Openers.of({}, hub=access) as openers:
-            listing = list_artifact(Artifact(), hub=access, client=openers.client)
+            listing = list_artifact(Artifact(), openers)
             assert listing.revision == COMMIT
             bodies = {}
             for file in listing.files:
@@ -91,6 +91,6 @@ def test_what_is_not_there_is_not_found() -> None:
             with pytest.raises(NotFoundError, match="no such file"):
                 openers.open(resolve(server, "gone.bin"))
             with pytest.raises(NotFoundError, match="no such revision"):
-                list_artifact(Artifact(revision="f" * 40), hub=access, client=openers.client)
+                list_artifact(Artifact(revision="f" * 40), openers)
             with pytest.raises(NotFoundError, match="private"):
-                list_artifact(Artifact(repo="nobody/nothing"), hub=access, client=openers.client)
+                list_artifact(Artifact(repo="nobody/nothing"), openers)

@@ -179,4 +179,4 @@ def test_any_bytes_are_a_head_or_our_error(data: bytes) -> None:
         return
     assert 100 <= head.status <= 999
     assert not (frame.chunked and frame.length is not None)
-    assert not any(b"\r" in value or b"\n" in value for _, value in head.pairs)
+    assert not any("\r" in value or "\n" in value for _, value in head.fields)

@@ -25,12 +25,12 @@ from mirror.ledger import FileState, Holding
 from mirror.model import Authority, Claim, Digest, Listing, RemoteFile
 from mirror.sources.access import HubAccess
 from mirror.sources.baidu_pan import hand_off
-from mirror.sources.client import proxies
 from mirror.sources.folder import list_folder
 from mirror.sources.listing import list_artifact
 from mirror.sources.narrow import narrow, weight_format
 from mirror.sources.opener import Openers
 from mirror.sources.peer import index_lines, list_peer, peer_base, peer_url, read_index, with_peers
+from mirror.sources.proxies import proxies
 from mirror.wire import BodySpan, Validator
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def no_client() -> httpx2.Client:
 
 def listed(artifact: Artifact, *formats: str) -> Listing:
     with httpx2.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response(500))) as client:
-        return list_artifact(artifact, hub=HubAccess(), client=client, formats=formats)
+        return list_artifact(artifact, Openers(lambda: client), formats=formats)
 
 
 # --- local files
@@ -297,7 +297,7 @@ def test_a_peer_s_index_comes_back_as_its_word(tmp_path: Path) -> None:
     held = FileState("m@s", "a", 1, "held", "b" * 64, "pinned", "c" * 40, None, None, 1)
     gone = FileState("m@s", "b", 2, "listed", "d" * 64, "pinned", "c" * 40, None, "missing", 2)
     holding = Holding("m@s", "c" * 40, ("safetensors",), "2025-01-01", (held, gone))
-    (tmp_path / "index.json").write_text("".join(index_lines([holding, replace_artifact(holding, "n@s")])))
+    (tmp_path / "index.json").write_text("".join(index_lines([holding, replace_artifact(holding, "n@s")], 7)))
     offer = list_peer(peer_base(str(tmp_path)), Openers(no_client))[0]
     assert (offer.listing.artifact, offer.listing.revision, offer.narrowed) == ("m@s", "c" * 40, ("safetensors",))
     file, missing = offer.listing.files
@@ -310,7 +310,7 @@ def test_a_peer_s_index_comes_back_as_its_word(tmp_path: Path) -> None:
     assert listed(artifact).files == offer.held
     everything = listed(replace(artifact, name="head@peer"))
     assert [(f.artifact, f.path) for f in everything.files] == [("head@peer", "m@s/a"), ("head@peer", "n@s/a")]
-    (tmp_path / "index.json").write_text("".join(index_lines([])))
+    (tmp_path / "index.json").write_text("".join(index_lines([], 0)))
     with pytest.raises(NotFoundError):
         listed(artifact)
 

@@ -37,6 +37,19 @@ def abandon(store: Store, **owner: Any) -> Path:
     return path
 
 
+@pytest.mark.parametrize("left", [[], ["owner.json"], ["owner.json", "spans"], ["journal.json", "owner.json", "spans"]])
+def test_a_claim_without_bytes_goes_when_its_process_is_gone(store: Store, left: list[str]) -> None:
+    path = abandon(store, started="1")
+    with store.partial(partial_key("alive")):
+        for file in path.iterdir():
+            if file.name not in left:
+                file.unlink()
+        plan = store.plan_gc(set())
+        assert [(item.kind, item.path) for item in plan.items] == [("orphan", path)]
+        assert store.run_gc(plan) == plan.items
+        assert [each.name for each in (store.root / "partial").iterdir()] == [partial_key("alive")]
+
+
 def test_a_plan_deletes_nothing(store: Store) -> None:
     store.publish([(A, b"1"), (B, b"22")])
     store.quarantine(b"wrong", {})

@@ -14,8 +14,8 @@ def frame(head: bytes, method: str = "GET") -> Framing:
 
 def test_a_head_is_read_with_its_repeated_fields() -> None:
     head = parse_head(b'HTTP/1.1 200 OK\r\nETag: "a" \r\nX:1\r\nX: \t2\r\nEmpty:')
-    assert (head.minor, head.status, head.reason) == (1, 200, b"OK")
-    assert head.pairs == [(b"ETag", b'"a"'), (b"X", b"1"), (b"X", b"2"), (b"Empty", b"")]
+    assert (head.minor, head.status, head.reason) == (1, 200, "OK")
+    assert list(head.fields) == [("etag", '"a"'), ("x", "1"), ("x", "2"), ("empty", "")]
     assert head.fields.all("x") == ["1", "2"]
 
 
@@ -25,14 +25,14 @@ def test_a_status_line_may_be_terse(line: bytes) -> None:
 
 
 def test_a_folded_line_is_joined() -> None:
-    assert parse_head(b"HTTP/1.1 200 OK\r\nX: a\r\n  b").pairs == [(b"X", b"a b")]
+    assert list(parse_head(b"HTTP/1.1 200 OK\r\nX: a\r\n  b").fields) == [("x", "a b")]
 
 
 def test_bare_line_feeds_are_understood() -> None:
     data = b"HTTP/1.1 200 OK\nX: a\n\nbody"
     match = END_OF_HEAD.search(data)
     assert match is not None
-    assert parse_head(data[: match.start()]).pairs == [(b"X", b"a")]
+    assert list(parse_head(data[: match.start()]).fields) == [("x", "a")]
 
 
 @pytest.mark.parametrize(
