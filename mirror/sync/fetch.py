@@ -40,11 +40,22 @@ def fetch(
     plan: Plan,
     outcome: Outcome,
     *,
+    since: int,
     peer: Peer | None,
     watch: Callable[[Progress | Planned], None],
     stop: Stop,
 ) -> None:
     """Fetch and adopt everything of ``plan``; what happens is added to ``outcome`` and to the ledger.
+
+    Args:
+        parts: The rooms to work with.
+        request: What is asked for.
+        plan: What is to be done.
+        outcome: What came so far.
+        since: Number of the last event that the plan knows of; other processes may record more meanwhile.
+        peer: Asked first, if there is one.
+        watch: Told of progress, from several threads.
+        stop: Ends everything soon when it is set.
 
     Raises:
         StoreError: The store cannot be written; everything has come to a halt.
@@ -54,7 +65,7 @@ def fetch(
     try:
         for event in outcome.events:
             recorder.put(Entry(event))
-        work = _Work(parts, request, recorder, outcome, peer, watch, stop)
+        work = _Work(parts, request, recorder, outcome, since, peer, watch, stop)
         tasks: list[Task | Adoption] = [*plan.adopt, *plan.fetch]
         Pool(work.do, jobs=request.jobs, stop=stop).run(tasks)
     finally:
@@ -71,6 +82,7 @@ class _Work:
         request: Request,
         recorder: Recorder,
         outcome: Outcome,
+        since: int,
         peer: Peer | None,
         watch: Callable[[Progress | Planned], None],
         stop: Stop,
@@ -81,6 +93,7 @@ class _Work:
         self._artifacts = {artifact.name: artifact for artifact in request.artifacts}
         self._recorder = recorder
         self._outcome = outcome
+        self._since = since
         self._peer = peer
         self._watch = watch
         self._stop = stop
@@ -140,6 +153,9 @@ class _Work:
         """Fetch one file from its addresses, or wait for another process that is at it."""
         parts, insides = self._parts, self._insides(file)
         while True:
+            # A look at the ledger takes as long as a small file, and is nothing beside a large one.
+            if (file.size is None or file.size > self._policy.small) and (sha256 := self._brought(file)) is not None:
+                return self._record_held(file, self._held(sha256))
             try:
                 receipt = transfer(
                     file,
@@ -154,8 +170,6 @@ class _Work:
                 # Another process is at it. It may end well, or die: then its partial is ours.
                 if self._stop.wait(_BUSY_PAUSE):
                     raise TransferStopped from None
-                if (sha256 := self._recorded(file)) is not None:
-                    return self._held(sha256)
                 continue
             if self._peer is not None:
                 receipt = self._peer.own(receipt)
@@ -180,11 +194,11 @@ class _Work:
             row = reader.blob(sha256) if reader is not None else None
         return Held(sha256, path, digests=row.digests) if row is not None else Held(sha256, path)
 
-    def _recorded(self, file: RemoteFile) -> str | None:
-        """Return the sha256 that another process has recorded for ``file`` meanwhile."""
+    def _brought(self, file: RemoteFile) -> str | None:
+        """Return the sha256 of what another process has brought for ``file`` since the plan was made."""
         with self._parts.reader() as reader:
             state = reader.file(file.artifact, file.path) if reader is not None else None
-        if state is None or state.state != "held" or not state.sha256:
+        if state is None or state.state != "held" or not state.sha256 or state.event <= self._since:
             return None
         return state.sha256 if self._parts.store.find(state.sha256) else None
 

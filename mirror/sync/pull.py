@@ -48,6 +48,7 @@ def pull(parts: Parts, request: Request, *, watch: Callable[[Progress | Planned]
     begun = time.monotonic()
     outcome = Outcome()
     with parts.reader() as reader:
+        since = reader.head().seq if reader is not None else 0
         automatic = [a for a in request.artifacts if not a.waits_for_person]
         found = survey(reader, automatic, parts.store, parts.lock, request)
         outcome.problems += found.problems
@@ -64,7 +65,7 @@ def pull(parts: Parts, request: Request, *, watch: Callable[[Progress | Planned]
 
         parts.store.check_room(plan.bytes_to_fetch)
         watch(Planned(len(plan.fetch) + len(plan.adopt), plan.bytes_to_fetch))
-        fetch(parts, request, plan, outcome, peer=peer, watch=watch, stop=stop)
+        fetch(parts, request, plan, outcome, since=since, peer=peer, watch=watch, stop=stop)
     if not request.dry_run and not stop.is_set():
         from mirror.sync.peers import tell
 

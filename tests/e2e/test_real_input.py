@@ -161,11 +161,15 @@ def test_files_changed_at_the_publisher_are_disputed_with_both_values(command: C
 
     with outside(command, tmp_path, world_of(changed)) as there:
         found = problems(there.pull("pull", *ARTIFACTS, "--json", code=4))
+        cases = quarantined(there.pull)
         for name, path in FILES.items():
             true, other = (hashlib.sha1(b"blob %d\0" % len(d) + d).hexdigest() for d in _pair(path.read_bytes()))
             assert found[name]["error"] == "DisputedError"
             assert "catalog" in str(found[name]["message"]) and f"git-sha1:{true}" in str(found[name]["message"])
-            assert "publisher" in str(found[name]["message"]) and f"git-sha1:{other}" in str(found[name]["message"])
+            evidence, kept = cases[name]
+            assert kept == one_bit_off(path.read_bytes())
+            assert f"git-sha1:{true}" in {claim["digest"] for claim in evidence["against"]}
+            assert ("publisher", f"git-sha1:{other}") in {(c["authority"], c["digest"]) for c in evidence["agreeing"]}
         assert "member bert_model.ckpt.index" in str(found[ZIP]["message"])
         known = levels(there.pull)
         assert {known[name] for name in (ZIP, *FILES)} == {"disputed"}

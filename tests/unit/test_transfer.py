@@ -224,11 +224,23 @@ def test_a_mixture_of_two_versions_is_fetched_again_in_one_go(bench: Bench) -> N
     assert bench.origin.asked == [(0, None), (100_000, None), (0, None)]
 
 
-def test_promises_that_contradict_each_other_are_disputed_before_anything_is_asked(bench: Bench) -> None:
+def test_promises_for_a_large_file_that_contradict_each_other_are_disputed_before_anything_is_asked(
+    bench: Bench,
+) -> None:
     other = Claim(Digest("sha256", "0" * 64), Authority.LOCK, "catalog.lock.json")
     with pytest.raises(DisputedError):
         bench.fetch(bench.file("sha256", claims=(other,)))
     assert bench.origin.asked == []
+
+
+def test_what_a_source_gives_for_a_small_file_with_contradicting_promises_is_kept_as_evidence(bench: Bench) -> None:
+    other = Claim(Digest("sha256", "0" * 64), Authority.LOCK, "catalog.lock.json")
+    with pytest.raises(DisputedError) as caught:
+        bench.fetch(bench.file("sha256", claims=(other,)), policy=bench.policy(small=1 << 20))
+    account = account_of(caught.value)
+    assert account.quarantine is not None
+    assert {str(claim) for claim in account.evidence.against} == {str(other)}  # type: ignore[union-attr]
+    assert nothing_visible(bench)
 
 
 def test_a_publisher_that_contradicts_a_pin_is_disputed_before_a_byte_is_fetched(bench: Bench) -> None:
