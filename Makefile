@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all check fmt lint types bench docs clean
+.PHONY: demo test test-slow test-all check fmt lint types bench docs clean
 
 demo: $(STAMP) ## the main job on the embedded upstream
 	$(BIN)/minibert-mirror demo
@@ -12,8 +12,10 @@ demo: $(STAMP) ## the main job on the embedded upstream
 test: $(STAMP) ## the fast tests: offline, under two minutes
 	$(BIN)/python -m pytest -n 2 -q -m "not slow and not network"
 
-test-all: $(STAMP) ## with the slow ones: real nginx, aria2c, hf, kill -9
-	$(BIN)/python -m pytest -n 2 -q -m "not network"
+test-slow: $(STAMP) ## the others: real nginx, aria2c, curl and hf, fifty times kill -9
+	$(BIN)/python -m pytest -n 2 -q -m "slow and not network"
+
+test-all: test test-slow
 
 check: lint types test ## what must be green on every commit
 

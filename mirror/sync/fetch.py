@@ -195,7 +195,9 @@ class _Work:
         return Held(sha256, path, digests=row.digests) if row is not None else Held(sha256, path)
 
     def _brought(self, file: RemoteFile) -> str | None:
-        """Return the sha256 of what another process has brought for ``file`` since the plan was made."""
+        """Return the sha256 of what another process has brought since the plan was made, if it is ``file``."""
+        if file.sha256 and self._parts.store.find(file.sha256):
+            return file.sha256
         with self._parts.reader() as reader:
             state = reader.file(file.artifact, file.path) if reader is not None else None
         if state is None or state.state != "held" or not state.sha256 or state.event <= self._since:

@@ -81,3 +81,15 @@ def test_a_slow_process_fetches_nothing_that_a_fast_one_has_brought_meanwhile(tm
             assert slow.end() == 0, slow.err
         fleet.assert_complete()
         assert_fetched_once(fleet)
+
+
+def test_processes_with_different_work_share_the_bytes_that_both_need(tmp_path: Path) -> None:
+    with sailing(tmp_path / "mirror", parts=2) as fleet, contextlib.ExitStack() as stack:
+        fleet.slow_down(1_500_000.0)
+        for process in [
+            stack.enter_context(Running(fleet.root, "pull", f"bert-{number}@huggingface", environ=fleet.environ))
+            for number in range(2)
+        ]:
+            assert process.end() == 0, process.err
+        fleet.assert_sound()
+        assert fleet.sent("shared.safetensors") == len(fleet.truth["bert-0@huggingface/shared.safetensors"])
