@@ -57,7 +57,9 @@ class Fleet:
     def assert_complete(self) -> None:
         """Everything is held and right, nothing is left of the work, and every blob reads as it should."""
         self.assert_sound()
-        held = {f"{state.artifact}/{state.path}": state.sha256 for state in self.mirror.files() if state.state == "held"}
+        held = {
+            f"{state.artifact}/{state.path}": state.sha256 for state in self.mirror.files() if state.state == "held"
+        }
         assert held == {name: sha256(data) for name, data in self.truth.items()}
         mirror = self.mirror
         mirror.run_gc(mirror.plan_gc())

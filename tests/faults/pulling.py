@@ -222,7 +222,17 @@ def assert_mirror_sound(mirror: Mirror, truth: Mapping[str, Sequence[bytes]]) ->
 
 #: Everything that a mirror at rest may have in its cache.
 AT_REST = frozenset(
-    {"blobs", "index.json", "ledger.db", "ledger.db-shm", "ledger.db-wal", "ledger.head", "partial", "quarantine", "trees"}
+    {
+        "blobs",
+        "index.json",
+        "ledger.db",
+        "ledger.db-shm",
+        "ledger.db-wal",
+        "ledger.head",
+        "partial",
+        "quarantine",
+        "trees",
+    }
 )
 
 
