@@ -12,7 +12,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mirror.errors import CatalogError, StoreError
+from mirror.errors import CatalogError, ReadOnlyStoreError, StoreError
 from mirror.model import Authority, Claim, Digest, Listing, RemoteFile
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Lock:
         """Write the lock at ``path``, whole or not at all.
 
         Raises:
+            ReadOnlyStoreError: The mirror belongs to somebody else.
             StoreError: The file cannot be written.
         """
         document = {
@@ -76,6 +77,8 @@ class Lock:
         try:
             fresh.write_text(text, encoding="utf-8")
             fresh.replace(path)
+        except PermissionError as error:
+            raise ReadOnlyStoreError(f"{path}: {error.strerror}") from error
         except OSError as error:
             raise StoreError(f"{path}: {error.strerror}") from error
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 HEX_LENGTH = {"sha256": 64, "git-sha1": 40, "md5": 32, "crc32": 8, "crc32c": 8}
 #: Digests for which nobody can craft a second file (of git-sha1: with git's collision check).
 STRONG = frozenset({"sha256", "git-sha1"})
+_HEX = re.compile(r"[0-9a-f]+")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -35,7 +36,7 @@ class Digest:
         length = HEX_LENGTH.get(self.algorithm)
         if length is None:
             raise ValueError(f"unknown digest algorithm {self.algorithm!r}")
-        if not re.fullmatch(rf"[0-9a-f]{{{length}}}", self.hex):
+        if len(self.hex) != length or not _HEX.fullmatch(self.hex):
             raise ValueError(f"{self.hex!r} is not a {self.algorithm}")
 
     def __str__(self) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 
 class TransferStopped(Exception):  # noqa: N818 - nothing went wrong: somebody asked for it
@@ -42,12 +41,23 @@ class Stop(threading.Event):
         self._aborts.pop(key, None)
 
 
-@contextmanager
-def abortable(stop: threading.Event, abort: Callable[[], None]) -> Iterator[None]:
-    """Let ``stop`` call ``abort`` while the block runs, if it can."""
-    forget = stop.abort_with(abort) if isinstance(stop, Stop) else None
-    try:
-        yield
-    finally:
-        if forget is not None:
-            forget()
+class abortable:  # noqa: N801 - reads as what it does: ``with abortable(stop, reply.abort):``
+    """Let ``stop`` call ``abort`` while the block runs, if it can.
+
+    A class, since every request enters one: a generator takes three times as long.
+    """
+
+    __slots__ = ("_abort", "_forget", "_stop")
+
+    def __init__(self, stop: threading.Event, abort: Callable[[], None]) -> None:
+        self._stop = stop
+        self._abort = abort
+        self._forget: Callable[[], None] | None = None
+
+    def __enter__(self) -> None:
+        if isinstance(self._stop, Stop):
+            self._forget = self._stop.abort_with(self._abort)
+
+    def __exit__(self, *exc: object) -> None:
+        if self._forget is not None:
+            self._forget()

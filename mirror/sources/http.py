@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 MAX_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _EXPLANATION = 4096
+#: Digits of a pointer's length: git-lfs' docs/spec.md wants less than 1024 bytes, and 140 are usual.
+_POINTER_DIGITS = 3
 #: A redirect's body up to this size is read, so that the connection can be used again.
 _DRAINED = 16384
 
@@ -197,8 +199,8 @@ class HttpOpener:
             return body_span(status, got, asked=asked, size=size)
         except SourceError as error:
             wrong_size = status == 200 and isinstance(error, (ChangedError, OversizeError))
-            if wrong_size and looks_like_login_page(got.only("content-type"), b"", urlsplit(url).path):
-                raise ImpostorError(f"{redact(url)}: a web page of another size than the file") from error
+            if wrong_size and _is_another_thing(answer, url):
+                raise ImpostorError(f"{redact(url)}: a web page or a pointer instead of the file") from error
             raise located(error, url) from error
 
 
@@ -214,6 +216,13 @@ def _refuse_encoding(got: Fields) -> None:
     codings = {value.strip().lower() for value in got.all("content-encoding")} - {"", "identity"}
     if codings:
         raise SourceError(f"the body comes encoded as {', '.join(sorted(codings))[:60]}", transient=True)
+
+
+def _is_another_thing(answer: Answered, url: str) -> bool:
+    """Whether a reply of the wrong size is a page, which says so itself, or a Git LFS pointer, which is short."""
+    length = answer.fields.only("content-length") or ""
+    first = _first_bytes(answer.body) if length.isdecimal() and len(length) <= _POINTER_DIGITS else b""
+    return looks_like_login_page(answer.fields.only("content-type"), first, urlsplit(url).path)
 
 
 def _first_bytes(body: Body) -> bytes:

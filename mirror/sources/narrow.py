@@ -41,8 +41,10 @@ def keeps(path: str, formats: Collection[str]) -> bool:
 
     ``tensorflow`` includes Keras' ``.h5``, which the hub's TensorFlow weights are in. No format means all of them.
     """
+    if not formats:
+        return True
     own = weight_format(path)
-    return not formats or own is None or own in formats or (own == "h5" and "tensorflow" in formats)
+    return own is None or own in formats or (own == "h5" and "tensorflow" in formats)
 
 
 def narrow(files: Iterable[RemoteFile], formats: Collection[str]) -> tuple[RemoteFile, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
 _CA_FILES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -40,6 +40,8 @@ class TlsContext:
             return self._context
 
     def _load(self) -> ssl.SSLContext:
+        import ssl  # a pull over plain http does without it
+
         if not self._bundle and not self._folder:
             import httpx2  # takes 0.1 s, and knows where every system keeps its CAs
 

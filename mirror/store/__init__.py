@@ -2,29 +2,31 @@
 
 A store may be shared by processes, users and hosts. There are no locks: a name
 appears by a rename or not at all. Opening a store makes nothing, and one that can
-only be read serves all the same.
+only be read serves all the same. What only some calls need is imported by them: a pull
+that finds everything here imports nothing but ``blobs``.
 """
 
 from __future__ import annotations
 
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mirror.store import adoption, blobs, disk, quarantine, rooms, states, sweep, usage
-from mirror.store.layout import Layout, partial_key
-from mirror.store.partials import Partial
-from mirror.store.quarantine import Case
-from mirror.store.spans import Span
-from mirror.store.states import PartialState
-from mirror.store.sweep import GcItem, GcPlan
-from mirror.store.usage import Usage
+from mirror.store import blobs, disk
+from mirror.store.layout import GRACE, Layout, partial_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from collections.abc import Set as AbstractSet
 
     from mirror.model import Blob
+    from mirror.store.partials import Partial
+    from mirror.store.quarantine import Case
+    from mirror.store.spans import Span
+    from mirror.store.states import PartialState
+    from mirror.store.sweep import GcItem, GcPlan
+    from mirror.store.usage import Usage
 
 #: Bytes up to which a blob is published from memory, in a batch, and has no partial.
 SMALL = 1 << 20
@@ -41,6 +43,19 @@ __all__ = [
     "Usage",
     "partial_key",
 ]
+
+
+_ELSEWHERE = {
+    "Case": "quarantine", "GcItem": "sweep", "GcPlan": "sweep", "Partial": "partials", "PartialState": "states",
+    "Span": "spans", "Usage": "usage",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    """Import a name of this room when it is first asked for."""
+    if name in _ELSEWHERE:
+        return getattr(import_module(f"mirror.store.{_ELSEWHERE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class Store:
@@ -90,6 +105,9 @@ class Store:
             StoreError: Anything else that the system says.
             ValueError: ``key`` is not made of hexadecimal digits; see ``partial_key``.
         """
+        from mirror.store import adoption
+        from mirror.store.partials import Partial
+
         return Partial(self._layout, adoption.take(self._layout, key), clock=self._clock)
 
     def committed(self, key: str) -> str | None:
@@ -101,6 +119,8 @@ class Store:
         Raises:
             StoreError: The store cannot be read.
         """
+        from mirror.store import states
+
         sha256 = states.committed_in(self._layout.claim(key))
         return sha256 if sha256 is not None and self.find(sha256) is not None else None
 
@@ -114,6 +134,8 @@ class Store:
             ReadOnlyStoreError: The store cannot be written.
             StoreError: Anything else that the system says.
         """
+        from mirror.store import quarantine
+
         return quarantine.seal(self._layout, data, evidence)
 
     def write(self, name: str, lines: Iterable[str]) -> None:
@@ -124,6 +146,8 @@ class Store:
             ReadOnlyStoreError: The store cannot be written.
             StoreError: Anything else that the system says.
         """
+        from mirror.store import rooms
+
         with disk.our_errors(self.root), rooms.workroom(self._layout) as room:
             with (room / name).open("w", encoding="utf-8") as file:
                 file.writelines(lines)
@@ -144,10 +168,14 @@ class Store:
 
     def iter_partials(self) -> Iterator[PartialState]:
         """Yield what stands under ``partial/``, claiming nothing; StoreError when it cannot be read."""
+        from mirror.store import states
+
         return states.iterate(self._layout)
 
     def iter_quarantine(self) -> Iterator[Case]:
         """Yield what is in quarantine, oldest first; StoreError when it cannot be read."""
+        from mirror.store import quarantine
+
         return quarantine.iterate(self._layout)
 
     def plan_gc(
@@ -156,9 +184,11 @@ class Store:
         *,
         quarantine: bool = False,
         partial_older_than: float | None = None,
-        grace: float = sweep.GRACE,
+        grace: float = GRACE,
     ) -> GcPlan:
         """Say what may be deleted; see ``sweep.plan_gc``. StoreError when the store cannot be read."""
+        from mirror.store import sweep
+
         return sweep.plan_gc(
             self._layout, needed, quarantine=quarantine, partial_older_than=partial_older_than, grace=grace
         )
@@ -170,21 +200,30 @@ class Store:
             ReadOnlyStoreError: The store cannot be written.
             StoreError: Anything else that the system says.
         """
+        from mirror.store import sweep
+
         return sweep.run_gc(self._layout, plan, is_needed=is_needed)
 
     def du(self) -> Usage:
         """Measure the store; StoreError when it cannot be read."""
+        from mirror.store import usage
+
         return usage.du(self._layout)
 
     def free_bytes(self) -> int:
         """Return how many bytes still fit; a quota may allow less. StoreError when nobody knows."""
+        from mirror.store import usage
+
         return usage.free_bytes(self._layout)
 
     def check_room(self, needed: int) -> None:
-        """Refuse, before the first byte, what would not fit.
+        """Refuse, before the first byte, what would not fit or could not be written.
 
         Raises:
             DiskFullError: ``needed`` bytes would not fit.
+            ReadOnlyStoreError: The store belongs to somebody else.
             StoreError: Nobody knows.
         """
+        from mirror.store import usage
+
         usage.check_room(self._layout, needed)

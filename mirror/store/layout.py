@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _KEY = re.compile(r"[0-9a-f]{8,128}")
 
+#: Seconds for which ``gc`` keeps a new blob without a row: its process may just be writing it.
+GRACE = 60.0
+
 #: A directory being prepared under ``partial/``, and one in which another's claim is taken over.
 NEW = ".new-"
 ADOPT = ".adopt-"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from mirror.store import adoption, blobs, claims, disk, quarantine, rooms, states
-from mirror.store.layout import ADOPT, DATA, LIFTED, NEW, OWNER, Layout, is_key
+from mirror.store.layout import ADOPT, DATA, GRACE, LIFTED, NEW, OWNER, Layout, is_key
 from mirror.store.usage import walk
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from mirror.store.owner import Owner
 
-#: Seconds for which a new blob is kept without a row: its process may just be writing it.
-GRACE = 60.0
 #: Seconds after which a room of another host is an orphan; no step takes that long, and rooms have no heartbeat.
 ROOM_SILENCE = 3600.0
 

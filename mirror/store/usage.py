@@ -7,7 +7,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mirror.errors import DiskFullError
+from mirror.errors import DiskFullError, ReadOnlyStoreError
 from mirror.store import disk
 
 if TYPE_CHECKING:
@@ -80,12 +80,16 @@ def free_bytes(layout: Layout) -> int:
 
 
 def check_room(layout: Layout, needed: int) -> None:
-    """Make sure, before the first byte, that ``needed`` bytes would fit.
+    """Make sure, before the first byte, that ``needed`` bytes may be written and would fit.
 
     Raises:
         DiskFullError: They would not.
+        ReadOnlyStoreError: The store belongs to somebody else.
         StoreError: The file system does not answer.
     """
+    root = layout.root
+    if root.exists() and not os.access(root, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise ReadOnlyStoreError(f"{root}: it belongs to somebody else, and can only be read")
     free = free_bytes(layout)
     if needed > free:
         raise DiskFullError(f"{layout.root}: {needed} bytes are needed, {free} are free")

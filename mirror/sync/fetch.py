@@ -7,9 +7,10 @@ that promise the very same bytes are fetched once and judged each by its own cla
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from mirror.errors import BusyError, IntegrityError, MirrorError, StoreError
+from mirror.errors import BusyError, IntegrityError, LedgerError, MirrorError, StoreError
 from mirror.plan import Adoption, Plan, Task
 from mirror.stopping import TransferStopped
 from mirror.sync import rows
@@ -68,9 +69,13 @@ def fetch(
         work = _Work(parts, request, recorder, outcome, since, peer, watch, stop)
         tasks: list[Task | Adoption] = [*plan.adopt, *plan.fetch]
         Pool(work.do, jobs=request.jobs, stop=stop).run(tasks)
-    finally:
+    except BaseException:
         recorder.put(Entry(rows.pulled(outcome)))
-        recorder.close()
+        with suppress(StoreError, LedgerError):  # what is being raised is the cause, and worth more
+            recorder.close()
+        raise
+    recorder.put(Entry(rows.pulled(outcome)))
+    recorder.close()
 
 
 class _Work:
@@ -173,9 +178,10 @@ class _Work:
                 continue
             if self._peer is not None:
                 receipt = self._peer.own(receipt)
-            self._recorder.put(Entry(rows.fetched(receipt), receipt.sha256, receipt.data, receipt.partial))
+            entries = [Entry(rows.fetched(receipt), receipt.sha256, receipt.data, receipt.partial)]
             if insides is not None and insides.members:
-                self._recorder.put(Entry(rows.members(receipt.sha256, insides.members)))
+                entries.append(Entry(rows.members(receipt.sha256, insides.members)))
+            self._recorder.put(*entries)
             self._count(receipt.evidence.level, wire_bytes=receipt.wire_bytes)
             return Held(receipt.sha256, parts.store.blob_path(receipt.sha256), receipt.data, receipt.digests)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mirror.errors import IntegrityError
-from mirror.formats.archive import Member, list_members
 from mirror.model import Claim
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mirror.catalog import Artifact, PinnedFile
+    from mirror.formats.archive import Member
 
 _ARCHIVES = (".zip", ".tar.gz", ".tgz")
 
@@ -54,6 +54,8 @@ class Insides:
             ArchiveError: It is damaged, or built to harm.
             IntegrityError: It is no archive at all, or a member is a look-alike.
         """
+        from mirror.formats.archive import list_members  # most pulls meet no archive
+
         git_ids = {path for path, member in self._promised.items() if member.git_sha1}
         if isinstance(data, bytes):
             members = list_members(data, git_ids=git_ids)

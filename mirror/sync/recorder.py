@@ -8,21 +8,19 @@ rows, which the next pull heals, and never a row without its blob.
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from mirror.errors import LedgerError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from mirror.ledger import Ledger
     from mirror.model import Event
     from mirror.store import Partial, Store
 
-#: Rows of one transaction at the most, and the seconds that the first of them may wait.
+#: Rows that are worth a transaction at once, and the seconds that the first of fewer may wait for more.
 BATCH = 512
 LINGER = 0.05
 #: Bytes of small files that may wait in memory for their names.
@@ -49,6 +47,9 @@ class Entry:
 class Recorder:
     """Take entries from many threads and record them from one.
 
+    The thread is woken for the first entry of a batch and when a batch is full, not for
+    each: a switch between threads takes as long as the entry itself.
+
     Args:
         store: Where small blobs are published.
         open_ledger: Opens the ledger; called in the recorder's own thread.
@@ -59,19 +60,25 @@ class Recorder:
         self._store = store
         self._open_ledger = open_ledger
         self._stop = stop
-        self._queue: SimpleQueue[Entry | None] = SimpleQueue()
+        self._waiting: list[Entry] = []
+        self._closing = False
         self._error: StoreError | LedgerError | None = None
         self._pending = 0
-        self._room = threading.Condition()
+        lock = threading.Lock()
+        self._news = threading.Condition(lock)
+        self._room = threading.Condition(lock)
         self._thread = threading.Thread(target=self._run, name="recorder")
         self._thread.start()
 
-    def put(self, entry: Entry) -> None:
-        """Record ``entry`` soon; waits while too many bytes wait to be published."""
+    def put(self, *entries: Entry) -> None:
+        """Record ``entries`` soon, together; waits while too many bytes wait to be published."""
         with self._room:
-            self._room.wait_for(lambda: self._pending < PENDING_BYTES or self._error is not None)
-            self._pending += len(entry.data or b"")
-        self._queue.put(entry)
+            while self._pending >= PENDING_BYTES and self._error is None:
+                self._room.wait()
+            self._waiting += entries
+            self._pending += _bytes(entries)
+            if self._enough() or len(self._waiting) == len(entries):
+                self._news.notify()
 
     def close(self) -> None:
         """Record what is left and end the thread.
@@ -80,7 +87,9 @@ class Recorder:
             StoreError: A blob could not be published.
             LedgerError: A row could not be written.
         """
-        self._queue.put(None)
+        with self._news:
+            self._closing = True
+            self._news.notify()
         self._thread.join()
         if self._error is not None:
             raise self._error
@@ -88,9 +97,7 @@ class Recorder:
     def _run(self) -> None:
         try:
             with self._open_ledger() as ledger:
-                going = True
-                while going:
-                    batch, going = self._batch()
+                while batch := self._batch():
                     self._record(ledger, batch)
         except (StoreError, LedgerError) as error:
             self._stop.set()
@@ -98,29 +105,27 @@ class Recorder:
                 self._error = error
                 self._room.notify_all()
 
-    def _batch(self) -> tuple[list[Entry], bool]:
-        """Wait for one entry, then take what comes within the linger; whether more may come."""
-        batch: list[Entry] = []
-        entry = self._queue.get()
-        until = time.monotonic() + LINGER
-        while entry is not None:
-            batch.append(entry)
-            if len(batch) >= BATCH:
-                return batch, True
-            try:
-                entry = self._queue.get(timeout=max(0.0, until - time.monotonic()))
-            except Empty:
-                return batch, True
-        return batch, False
+    def _batch(self) -> list[Entry]:
+        """Wait for an entry, then for what comes within the linger; nothing at the end."""
+        with self._news:
+            self._news.wait_for(lambda: self._waiting or self._closing)
+            self._news.wait_for(lambda: self._enough() or self._closing, LINGER)
+            batch, self._waiting = self._waiting, []
+            return batch
+
+    def _enough(self) -> bool:
+        return len(self._waiting) >= BATCH or self._pending >= PENDING_BYTES
 
     def _record(self, ledger: Ledger, batch: list[Entry]) -> None:
-        if not batch:
-            return
         self._store.publish((entry.sha256, entry.data) for entry in batch if entry.data is not None)
         ledger.record([entry.event for entry in batch])
         for entry in batch:
             if entry.partial is not None:
                 entry.partial.forget()
         with self._room:
-            self._pending -= sum(len(entry.data or b"") for entry in batch)
+            self._pending -= _bytes(batch)
             self._room.notify_all()
+
+
+def _bytes(entries: Iterable[Entry]) -> int:
+    return sum(len(entry.data) for entry in entries if entry.data is not None)

@@ -54,7 +54,7 @@ def fetched(receipt: Receipt) -> Event:
             "how": "fetched" if receipt.hops else "healed",
             "url": receipt.url,
             "hops": [_hop(hop) for hop in receipt.hops],
-            "validator": asdict(receipt.validator),
+            "validator": {"etag": receipt.validator.etag, "last_modified": receipt.validator.last_modified},
             "bytes": receipt.wire_bytes,
             "seconds": round(receipt.seconds, 3),
             "attempts": [asdict(attempt) for attempt in receipt.attempts],

@@ -7,19 +7,19 @@ limits, a stop, and the record of every failure hold for each of them alike.
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from mirror.errors import ImpostorError, RateLimitedError, SourceError
-from mirror.stopping import TransferStopped, abortable
+from mirror.stopping import TransferStopped
 from mirror.transfer.events import Waiting
 from mirror.transfer.receipt import Attempt
+from mirror.transfer.request import Request, Wanted
 from mirror.transfer.retry import Tries, after_failure, final_error
-from mirror.wire import redact
+from mirror.wire import host, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from mirror.errors import MirrorError
     from mirror.model import RemoteFile
@@ -30,60 +30,8 @@ if TYPE_CHECKING:
     from mirror.transfer.policy import Policy
     from mirror.wire import Validator
 
-#: Seconds that one buffer is filled for at the most; then what is there gets written.
-_FILL = 0.05
 #: A sign of life during a long pause, in seconds.
 _BEAT = 10.0
-
-
-class Tap:
-    """An open reply whose bytes are counted, held to the rate, and gathered into whole buffers.
-
-    Attributes:
-        reply: The reply.
-        count: Bytes that came from it.
-        cancelled: Whether it was ended from our side.
-    """
-
-    def __init__(self, reply: Reply, policy: Policy) -> None:
-        self.reply = reply
-        self.count = 0
-        self.cancelled = False
-        self._policy = policy
-        self._error: SourceError | None = None
-
-    def fill(self, buffer: memoryview) -> int:
-        """Read into ``buffer`` until it is full, a moment has passed or the body ends; 0 at its end.
-
-        A failure after some bytes is kept until they have been written.
-
-        Raises:
-            SourceError: As ``Reply.readinto``.
-        """
-        if self._error is not None:
-            raise self._error
-        rate = self._policy.rate
-        if rate is not None:
-            buffer = buffer[: rate.grain]
-        filled = self.reply.readinto(buffer)
-        until = self._policy.clock() + _FILL
-        try:
-            while 0 < filled < len(buffer) and self._policy.clock() < until:
-                more = self.reply.readinto(buffer[filled:])
-                if not more:
-                    break
-                filled += more
-        except SourceError as error:
-            self._error = error
-        self.count += filled
-        if rate is not None:
-            rate.take(filled)
-        return filled
-
-    def cancel(self) -> None:
-        """End the reply from another thread."""
-        self.cancelled = True
-        self.reply.abort()
 
 
 class Course:
@@ -143,7 +91,7 @@ class Course:
     @property
     def host(self) -> str:
         """The host that limits go by."""
-        return urlsplit(self.url).netloc
+        return host(self.url)
 
     @property
     def seconds(self) -> float:
@@ -155,7 +103,6 @@ class Course:
         if self.stop.is_set():
             raise TransferStopped
 
-    @contextmanager
     def ask(
         self,
         *,
@@ -164,8 +111,10 @@ class Course:
         validator: Validator | None = None,
         size: int | None = None,
         granted: bool = False,
-    ) -> Iterator[Tap]:
-        """Open the present address; whatever fails in the block is recorded and raised again.
+    ) -> Request:
+        """Return a request to the present address; entering it opens the reply.
+
+        Whatever fails in the block is recorded and raised again.
 
         Args:
             start: First byte wanted.
@@ -175,37 +124,17 @@ class Course:
             granted: Whether the host's leave was got before.
 
         Raises:
-            TransferStopped: A stop was wanted before or meanwhile, or the tap was cancelled.
-            ImpostorError: Another thing comes than the file.
-            SourceError: Anything else that the source does.
+            TransferStopped: In the block: a stop was wanted before or meanwhile, or the tap was cancelled.
+            ImpostorError: In the block: another thing comes than the file.
+            SourceError: In the block: anything else that the source does.
         """
-        self.check_stop()
-        url, host = self.url, self.host
-        at, began = self.policy.now(), self.policy.clock()
-        tap: Tap | None = None
-        if not granted:
-            self._enter(host)
-        try:
-            with (
-                self._openers.open(url, start=start, stop=stop, validator=validator, size=size) as reply,
-                abortable(self.stop, reply.abort),
-            ):
-                tap = Tap(reply, self.policy)
-                yield tap
-            self.policy.hosts.answered(host)
-        except (SourceError, ImpostorError) as error:
-            if self.stop.is_set() or (tap is not None and tap.cancelled):
-                raise TransferStopped from error
-            status = error.status if isinstance(error, SourceError) else 200
-            seconds = round(self.policy.clock() - began, 3)
-            name, came = type(error).__name__, tap.count if tap is not None else 0
-            self.note(Attempt(at.isoformat(), redact(url), status, start, came, name, str(error), seconds))
-            raise
-        finally:
-            if not granted:
-                self.policy.hosts.leave(host)
-            if tap is not None:
-                self._count(tap.count)
+        wanted = Wanted(start, stop, validator, size)
+        return Request(self, wanted, granted=granted)
+
+    def open(self, wanted: Wanted) -> AbstractContextManager[Reply]:
+        """Ask the present address; see ``Openers.open`` for the errors."""
+        start, stop, validator, size = wanted
+        return self._openers.open(self.url, start=start, stop=stop, validator=validator, size=size)
 
     def note(self, attempt: Attempt) -> None:
         """Keep the record of something that failed."""
@@ -235,7 +164,7 @@ class Course:
         if progressed:
             self._errors.clear()
         self._errors.append(error)
-        host = self.host
+        at = self.host
         step = after_failure(
             self._tries,
             error,
@@ -245,7 +174,7 @@ class Course:
             draw=self.policy.random(),
         )
         if isinstance(error, RateLimitedError):
-            self.policy.hosts.complained(host, min(error.retry_after, self.policy.retry_after_cap))
+            self.policy.hosts.complained(at, min(error.retry_after, self.policy.retry_after_cap))
         if step is None:
             raise final_error(self._errors)
         self._tries = step.tries
@@ -261,12 +190,16 @@ class Course:
                 beat()
         self.check_stop()
 
-    def _enter(self, host: str) -> None:
+    def enter(self, host: str) -> None:
+        """Get the host's leave for one more request; TransferStopped when a stop is wanted meanwhile."""
+        if self.policy.hosts.enter(host):
+            return
         quiet = self.policy.hosts.quiet(host)
         if quiet > 0:
             self.watch(Waiting(self.file, quiet, f"{host} wants to be left alone"))
         self.policy.hosts.wait(host, self.stop)
 
-    def _count(self, count: int) -> None:
+    def add_bytes(self, count: int) -> None:
+        """Add body bytes that came."""
         with self._lock:
             self.wire_bytes += count

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from mirror.sources.reply import Reply
     from mirror.store import Partial
     from mirror.transfer.board import Run
-    from mirror.transfer.course import Course, Tap
+    from mirror.transfer.course import Course
+    from mirror.transfer.request import Tap
     from mirror.wire import Validator
 
 #: Ranges in a row that a source got wrong, after which it is asked for the whole file.

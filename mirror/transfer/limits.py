@@ -117,7 +117,7 @@ class HostLimits:
             return self._state(host).open
 
     def leave(self, host: str) -> None:
-        """Give back a request that ``enter`` took."""
+        """Give back a request that ``enter`` or ``wait`` took."""
         with self._changed:
             state = self._state(host)
             state.open = max(0, state.open - 1)
@@ -153,4 +153,7 @@ class HostLimits:
         return True
 
     def _state(self, host: str) -> _Host:
-        return self._hosts.setdefault(host, _Host(self._per_host))
+        state = self._hosts.get(host)
+        if state is None:
+            state = self._hosts[host] = _Host(self._per_host)
+        return state

@@ -12,9 +12,7 @@ from mirror.model import STRONG
 from mirror.transfer.course import Course
 from mirror.transfer.dispute import contradiction, disputed, examined
 from mirror.transfer.events import Done, Failed, Started
-from mirror.transfer.large import Large
 from mirror.transfer.receipt import Receipt, account_of
-from mirror.transfer.resume import Past
 from mirror.transfer.ruling import Ruling, case, rule
 from mirror.transfer.small import fetch_small
 from mirror.wire import redact
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from mirror.store import Partial, Store
     from mirror.transfer.dispute import Examine
     from mirror.transfer.events import Watch
+    from mirror.transfer.large import Large
     from mirror.transfer.policy import Policy
 
 
@@ -105,6 +104,8 @@ def _bring(course: Course, store: Store) -> Receipt:
 
 
 def _fetch_large(course: Course, partial: Partial) -> Receipt:
+    from mirror.transfer.large import Large  # many pulls bring small files only
+
     large = Large(course, partial)
     earlier: list[str] = []
     try:
@@ -159,6 +160,8 @@ def _recorded_late(course: Course, store: Store, partial: Partial, sha256: str) 
 
     They are read again: nothing but the bytes themselves can say what they are.
     """
+    from mirror.transfer.resume import Past
+
     file, blob, past = course.file, store.find(sha256), Past.from_journal(partial.journal)
     if blob is None:
         return None

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from mirror.model import Digest
     from mirror.sources.reply import Reply
     from mirror.store import Store
-    from mirror.transfer.course import Course, Tap
+    from mirror.transfer.course import Course
+    from mirror.transfer.request import Tap
 
 
 def fetch_small(course: Course, store: Store, size: int) -> Receipt:

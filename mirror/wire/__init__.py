@@ -11,7 +11,7 @@ from mirror.wire.digests import published_digests
 from mirror.wire.headers import Fields, HeaderSource, fields
 from mirror.wire.ranges import BodySpan, Validator, body_span, content_length, range_header
 from mirror.wire.status import explain, hub_error, retry_after, status_error
-from mirror.wire.urls import is_secure, origin, redact, resolve_url
+from mirror.wire.urls import host, is_secure, origin, redact, resolve_url
 
 __all__ = [
     "BodySpan",
@@ -23,6 +23,7 @@ __all__ = [
     "content_length",
     "explain",
     "fields",
+    "host",
     "hub_error",
     "is_secure",
     "looks_like_login_page",

@@ -91,8 +91,7 @@ def content_length(headers: HeaderSource) -> int | None:
     values = fields(headers).all("content-length")
     if not values:
         return None
-    different = {part.strip() for value in values for part in value.split(",")}
-    value = different.pop()
+    value, *different = {part.strip() for value in values for part in value.split(",")}
     if different or not _NUMBER.fullmatch(value):
         raise SourceError("the reply's Content-Length is malformed or contradicts itself", transient=True)
     return int(value)

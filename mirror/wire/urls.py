@@ -46,6 +46,11 @@ def origin(url: str) -> tuple[str, str, int] | None:
     return _origin(_base(url))
 
 
+def host(url: str) -> str:
+    """Return whom politeness towards ``url`` is owed to: host and port as they are written, without user info."""
+    return _base(url).rpartition("/")[2].rpartition("@")[2]
+
+
 def is_secure(url: str) -> bool:
     """Whether nobody between ``url`` and us can change what is said; a malformed address is not secure."""
     return _is_secure(_base(url))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import signal
 import socket
-import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 

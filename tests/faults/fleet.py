@@ -6,9 +6,8 @@ import contextlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mirror.api import Mirror
 from mirror.upstream.objects import Validators
@@ -16,6 +15,10 @@ from mirror.upstream.server import Server
 from mirror.upstream.world import World
 from tests.catalogs import catalog, file, http, hub, model
 from tests.faults.pulling import MIB, assert_mirror_sound, assert_nothing_left, noise, place_mirror, sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 COMMIT = "30b0a37ccaaa32f332884b96992754e246e48c5f"
 

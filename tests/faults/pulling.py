@@ -117,17 +117,23 @@ def changed(data: bytes) -> bytes:
 
 @dataclass(slots=True)
 class Stand:
-    """A mirror folder and the upstream that its catalog names."""
+    """A mirror folder and the upstream that its catalog names.
+
+    Attributes:
+        options: Of every pull.
+        more: Variables of its environment.
+    """
 
     root: Path
     server: Server
     lane: Lane
     options: dict[str, Any] = field(default_factory=dict)
+    more: dict[str, str] = field(default_factory=dict)
 
     @property
     def environ(self) -> dict[str, str]:
         """The environment of a pull: a hub, and a token that nobody else may see."""
-        return {"HF_ENDPOINT": self.server.url("hub"), "HF_TOKEN": TOKEN}
+        return {"HF_ENDPOINT": self.server.url("hub"), "HF_TOKEN": TOKEN, **self.more}
 
     @property
     def mirror(self) -> Mirror:
@@ -158,7 +164,7 @@ def world_of(lane: Lane) -> World:
     """Return the hosts, with the lane's file on one of them."""
     world = World()
     world.hub.tokens.add(TOKEN)
-    world.add_object("plain", f"/elsewhere/{lane.path}", lane.data)
+    world.add_object("plain", "/elsewhere/other.bin", lane.data)
     if lane.host == "hub":
         world.add_hub_file(REPO, COMMIT, lane.path, lane.data, lfs=lane.large)
     else:

@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.faults.fleet import Fleet, sailing
 from tests.faults.processes import Running
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: Bytes a second of every body: from a crawl, where transfers are hit, to full speed, where publishing is.
 RATES = (600_000.0, 2_000_000.0, 8_000_000.0, 0.0, 0.0)

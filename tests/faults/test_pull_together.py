@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.faults.fleet import Fleet, sailing
 from tests.faults.processes import Running
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def pull_together(fleet: Fleet, count: int) -> list[Running]:

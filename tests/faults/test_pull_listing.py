@@ -1,0 +1,86 @@
+"""A hub that does not say, or says wrongly, what it has: an error of ours, and everything else still comes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mirror.errors import AccessError, IntegrityError, MirrorError, NotFoundError, RateLimitedError, SourceError
+from tests.faults.fleet import Fleet, sailing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+BROKEN = "*/api/models/owner/bert-0/*"
+FAULTS: dict[str, tuple[Mapping[str, Any], type[MirrorError]]] = {
+    "cut": ({"fault": "cut_after", "bytes": 100}, SourceError),
+    "reset": ({"fault": "reset_after", "bytes": 100}, SourceError),
+    "stalled": ({"fault": "stall_after", "bytes": 100}, SourceError),
+    "silent": ({"fault": "stall_before_headers"}, SourceError),
+    "no http": ({"fault": "garbage_status_line"}, SourceError),
+    "not found": ({"fault": "status", "code": 404, "error_code": "RepoNotFound"}, NotFoundError),
+    "revision gone": ({"fault": "status", "code": 404, "error_code": "RevisionNotFound"}, NotFoundError),
+    "gated": ({"fault": "status", "code": 403, "error_code": "GatedRepo"}, AccessError),
+    "token refused": ({"fault": "status", "code": 401}, AccessError),
+    "too many": ({"fault": "status", "code": 429, "retry_after": 1}, RateLimitedError),
+    "broken": ({"fault": "status", "code": 500}, SourceError),
+    "a login page": ({"fault": "html_login"}, SourceError),
+    "nothing": ({"fault": "empty_body"}, SourceError),
+    "compressed": ({"fault": "gzip"}, SourceError),
+    "a circle": ({"fault": "redirect_loop"}, SourceError),
+    "too long": ({"fault": "lying_content_length", "kind": "small", "by": 20}, SourceError),
+    "longer than it says": ({"fault": "lying_content_length", "kind": "big", "by": 20}, SourceError),
+}
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    with sailing(tmp_path / "mirror", parts=1) as fleet:
+        yield fleet
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_one_hub_repository_cannot_be_listed(fleet: Fleet, name: str) -> None:
+    step, error = FAULTS[name]
+    fleet.server.faults.add(BROKEN, [{**step, "times": "always"}])
+    outcome = fleet.mirror.sync(everything=True, stall=0.3, retries=1, retry_pause=0.01)
+    readable = name == "compressed"  # it was not asked for, and JSON is JSON
+    assert [problem.subject for problem in outcome.problems] == ([] if readable else ["bert-0@huggingface"])
+    assert all(isinstance(problem.error, error) and problem.error.hint is not None for problem in outcome.problems)
+    fleet.assert_sound()
+    held = {state.artifact for state in fleet.mirror.files() if state.state == "held"}
+    assert held >= {"bert-0@google", "bert-0@silent", "bert-1@google", "bert-1@huggingface", "bert-1@silent"}
+    fleet.server.faults.clear()
+    assert fleet.mirror.sync(everything=True).problems == []
+    fleet.assert_complete()
+
+
+def test_an_update_that_cannot_ask_leaves_what_is_held(fleet: Fleet) -> None:
+    fleet.mirror.sync(everything=True)
+    fleet.server.faults.add(BROKEN, [{"fault": "status", "code": 500, "times": "always"}])
+    outcome = fleet.mirror.sync(everything=True, update=True)
+    assert [problem.subject for problem in outcome.problems] == ["bert-0@huggingface"]
+    fleet.assert_complete()
+
+
+def test_a_listing_of_another_commit_than_the_pinned_one_is_refused(fleet: Fleet) -> None:
+    other = "ffffffffffffffffffffffffffffffffffffffff"
+    fleet.server.world.hosts["hub"].repositories["owner/bert-0"].refs  # type: ignore[attr-defined] # noqa: B018
+    fleet.server.faults.add(
+        BROKEN,
+        [
+            {
+                "fault": "redirect_to",
+                "to": "hub",
+                "path": f"/api/models/owner/bert-1/revision/{other}",
+                "times": "always",
+            }
+        ],
+    )
+    outcome = fleet.mirror.sync("bert-0@huggingface", stall=0.3, retries=0)
+    (problem,) = outcome.problems
+    assert isinstance(problem.error, SourceError | IntegrityError)
+    fleet.assert_sound()
+    assert not any(fleet.mirror.store.iter_blobs())
