@@ -128,6 +128,10 @@ def _our_errors(url: str) -> Iterator[None]:
     except HfHubHTTPError as error:
         reply = error.response
         raise status_error(reply.status_code, reply.headers, url) from error
+    except httpx2.TooManyRedirects as error:
+        raise RedirectError(f"{redact(url)}: the redirects do not end") from error
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise located(translated(error), url) from error
     except HFValidationError as error:
         raise SourceError(f"{redact(url)}: not the name of a repository") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -17,9 +17,10 @@ from mirror.sync import rows
 from mirror.sync.adopt import Held, adopt
 from mirror.sync.members import Insides, is_archive
 from mirror.sync.outcome import Outcome, Planned, Problem, Request
+from mirror.sync.patience import policy_of
 from mirror.sync.pool import Pool
 from mirror.sync.recorder import Entry, Recorder
-from mirror.transfer import HostLimits, Policy, RateLimit, transfer
+from mirror.transfer import transfer
 from mirror.transfer.events import Done, Failed
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class _Work:
         stop: Stop,
     ) -> None:
         self._parts = parts
-        self._policy = _policy(request)
+        self._policy = policy_of(request)
         self._look_inside = request.look_inside
         self._artifacts = {artifact.name: artifact for artifact in request.artifacts}
         self._recorder = recorder
@@ -238,14 +239,3 @@ class _Work:
         self._recorder.put(Entry(rows.failed(file, error)))
         with self._lock:
             self._outcome.problems.append(Problem(str(file), error))
-
-
-def _policy(request: Request) -> Policy:
-    rate = RateLimit(request.limit_rate) if request.limit_rate else None
-    return Policy(
-        stall=request.stall,
-        attempts=request.retries + 1,
-        backoff=request.retry_pause,
-        rate=rate,
-        hosts=HostLimits(request.jobs),
-    )

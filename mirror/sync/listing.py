@@ -9,24 +9,31 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mirror.errors import MirrorError, StoreError
+from mirror.errors import MirrorError, SourceError, StoreError
 from mirror.model import Event, Listing, RemoteFile
 from mirror.sources.narrow import narrow
 from mirror.sync import rows
 from mirror.sync.again import moved, seen
 from mirror.sync.outcome import Change, Outcome, Problem, Request
+from mirror.sync.patience import policy_of
 from mirror.sync.pool import Pool
 from mirror.sync.survey import Survey, as_before, pins_of, with_claims
+from mirror.transfer.retry import Tries, after_failure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from mirror.catalog import Artifact
     from mirror.ledger import Reader
     from mirror.stopping import Stop
     from mirror.sync.parts import Parts
     from mirror.sync.peers import Peer
+    from mirror.transfer import Policy
 
 #: Repositories asked at once: politeness, since each costs the hub's API some calls.
 _AT_ONCE = 8
+#: Times that one is asked at the most: a host that is not there is told so for every artifact it has.
+_QUESTIONS = 3
 
 
 def list_all(
@@ -51,13 +58,19 @@ def list_all(
     )
     changed: dict[str, frozenset[str]] = {}
     lock = threading.Lock()
+    policy = policy_of(request)
+    policy = replace(policy, attempts=min(policy.attempts, _QUESTIONS))
 
     def ask(artifact: Artifact) -> None:
-        answer = _ask(parts, request, artifact)
+        answer: Listing | MirrorError
+        other: Iterable[str] = ()
         try:
-            other = moved(parts.openers, answer, known.get(artifact.name, {})) if isinstance(answer, Listing) else ()
+            answer = _patiently(lambda: _ask(parts, request, artifact), policy, stop)
+            other = moved(parts.openers, answer, known.get(artifact.name, {}))
+        except StoreError:
+            raise
         except MirrorError as error:
-            answer, other = error, ()
+            answer = error
         with lock:
             answers[artifact.name], changed[artifact.name] = answer, frozenset(other)
 
@@ -89,17 +102,26 @@ def _offered(
     return {name: listing for name, listing in said.items() if listing is not None}
 
 
-def _ask(parts: Parts, request: Request, artifact: Artifact) -> Listing | MirrorError:
+def _patiently(ask: Callable[[], Listing], policy: Policy, stop: Stop) -> Listing:
+    """Return what ``ask`` gives; a question that fails for the moment is asked again, as a file would be."""
+    tries = Tries()
+    while True:
+        try:
+            return ask()
+        except SourceError as error:
+            step = after_failure(tries, error, progressed=False, urls=1, policy=policy, draw=policy.random())
+            if step is None or stop.is_set():
+                raise
+            tries = step.tries
+            policy.sleep(step.pause, stop)
+
+
+def _ask(parts: Parts, request: Request, artifact: Artifact) -> Listing:
     if request.locked and artifact.name in parts.lock.listings:
         return parts.lock.listings[artifact.name]
     from mirror.sources.listing import list_artifact
 
-    try:
-        return list_artifact(artifact, parts.openers, formats=request.formats)
-    except StoreError:
-        raise
-    except MirrorError as error:
-        return error
+    return list_artifact(artifact, parts.openers, formats=request.formats)
 
 
 def _take(

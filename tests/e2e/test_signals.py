@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import socket
 import time
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.faults.fleet import sailing
 from tests.faults.processes import Running
 from tests.faults.pulling import LANES, LARGE, MIB, Stand, assert_nothing_left, assert_sound, standing
 
@@ -17,8 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-HUB, PLAIN, SMALL = LANES["hub-large"], LANES["plain-large"], LANES["hub-small"]
-BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+HUB = LANES["hub-large"]
+BOTH = pytest.mark.parametrize(
+    "number",
+    [pytest.param(signal.SIGINT, id="Ctrl-C"), pytest.param(signal.SIGTERM, id="SIGTERM", marks=pytest.mark.slow)],
+)
 PROMPT = 2.0
 
 
@@ -111,6 +116,7 @@ def test_the_pause_after_a_failure(stand: Stand, number: signal.Signals) -> None
     assert_goes_on(stand, wire=LARGE)
 
 
+@pytest.mark.slow
 def test_the_pause_that_a_host_asks_for(stand: Stand) -> None:
     stand.strike({"fault": "status", "code": 429, "retry_after": 120, "host": "hub"})
     with pulling(stand) as process:
@@ -120,7 +126,7 @@ def test_the_pause_that_a_host_asks_for(stand: Stand) -> None:
     assert_goes_on(stand, wire=LARGE)
 
 
-@pytest.mark.parametrize("fault", ["stall_before_headers", "stall_after"])
+@pytest.mark.parametrize("fault", ["stall_before_headers", pytest.param("stall_after", marks=pytest.mark.slow)])
 @BOTH
 def test_a_hub_that_does_not_say_what_it_has(stand: Stand, number: signal.Signals, fault: str) -> None:
     stand.server.faults.add("/api/models/*", [{"fault": fault}])
@@ -157,6 +163,7 @@ def full_backlog() -> Iterator[int]:
             sock.close()
 
 
+@pytest.mark.slow
 def test_a_host_that_does_not_take_the_connection(stand: Stand) -> None:
     with full_backlog() as port, pulling(stand) as process:
         stand.strike({"fault": "redirect_to", "url": f"http://127.0.0.1:{port}/x", "host": "hub"})
@@ -166,6 +173,7 @@ def test_a_host_that_does_not_take_the_connection(stand: Stand) -> None:
     assert_goes_on(stand, wire=LARGE)
 
 
+@pytest.mark.slow
 def test_a_limited_rate(stand: Stand) -> None:
     with pulling(stand, "--limit-rate", "100k") as process:
         process.until(lambda: held(stand) > 20_000)
@@ -174,6 +182,7 @@ def test_a_limited_rate(stand: Stand) -> None:
     assert_goes_on(stand, wire=2 * LARGE)
 
 
+@pytest.mark.slow
 def test_another_process_has_the_file(stand: Stand) -> None:
     stand.strike({"fault": "stall_after", "bytes": 100_000})
     with pulling(stand) as owner:
@@ -196,3 +205,27 @@ def test_an_impatient_person(stand: Stand, number: signal.Signals) -> None:
         time.sleep(0.2)
         stop(process, *[number] * 60)
     assert_goes_on(stand, wire=LARGE)
+
+
+@pytest.mark.slow
+def test_any_moment_of_a_pull_of_many_files(tmp_path: Path) -> None:
+    moments = random.Random(5)
+    stopped = 0
+    for number in range(20):
+        with sailing(tmp_path / str(number)) as fleet:
+            fleet.slow_down(moments.choice([800_000.0, 3_000_000.0, 0.0]))
+            with Running(fleet.root, "pull", "--all", "--jobs", "8", environ=fleet.environ) as process:
+                process.until(lambda: bool(fleet.server.requests(settle=0)))
+                time.sleep(moments.uniform(0, 0.6))
+                begun = time.monotonic()
+                process.send(moments.choice([signal.SIGINT, signal.SIGTERM]))
+                code = process.end(within=10)
+                assert (code in {0, 130}, time.monotonic() - begun < PROMPT) == (True, True), process.err
+                assert "Traceback" not in process.err
+                stopped += code == 130
+            fleet.assert_sound()
+            assert all(state.live is not True for state in fleet.mirror.store.iter_partials())
+            fleet.slow_down(0)
+            assert fleet.mirror.sync(everything=True).problems == []
+            fleet.assert_complete()
+    assert stopped >= 10

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mirror.errors import AccessError, IntegrityError, MirrorError, NotFoundError, RateLimitedError, SourceError
+from mirror.errors import (
+    AccessError,
+    ChangedError,
+    MirrorError,
+    NotFoundError,
+    RateLimitedError,
+    RedirectError,
+    SourceError,
+)
 from tests.faults.fleet import Fleet, sailing
 
 if TYPE_CHECKING:
@@ -29,7 +37,10 @@ FAULTS: dict[str, tuple[Mapping[str, Any], type[MirrorError]]] = {
     "a login page": ({"fault": "html_login"}, SourceError),
     "nothing": ({"fault": "empty_body"}, SourceError),
     "compressed": ({"fault": "gzip"}, SourceError),
-    "a circle": ({"fault": "redirect_loop"}, SourceError),
+    "a circle": ({"fault": "redirect_loop"}, RedirectError),
+    "endless redirects": ({"fault": "redirect_loop", "growing": True}, RedirectError),
+    "another scheme": ({"fault": "redirect_to", "url": "ftp://127.0.0.1/x"}, SourceError),
+    "no address": ({"fault": "redirect_to", "url": "http://[::1/x"}, SourceError),
     "too long": ({"fault": "lying_content_length", "kind": "small", "by": 20}, SourceError),
     "longer than it says": ({"fault": "lying_content_length", "kind": "big", "by": 20}, SourceError),
 }
@@ -57,30 +68,31 @@ def test_one_hub_repository_cannot_be_listed(fleet: Fleet, name: str) -> None:
     fleet.assert_complete()
 
 
+PASSING: dict[str, Mapping[str, Any]] = {
+    name: FAULTS[name][0] for name in ("cut", "reset", "stalled", "silent", "no http", "too many", "broken")
+}
+
+
+@pytest.mark.parametrize("name", PASSING)
+def test_a_hub_that_fails_for_a_moment_is_asked_again(fleet: Fleet, name: str) -> None:
+    fleet.server.faults.add(BROKEN, [PASSING[name]])
+    assert fleet.mirror.sync("bert-0@huggingface", stall=0.3, retry_pause=0.01).problems == []
+    fleet.assert_sound()
+
+
 def test_an_update_that_cannot_ask_leaves_what_is_held(fleet: Fleet) -> None:
     fleet.mirror.sync(everything=True)
     fleet.server.faults.add(BROKEN, [{"fault": "status", "code": 500, "times": "always"}])
-    outcome = fleet.mirror.sync(everything=True, update=True)
+    outcome = fleet.mirror.sync(everything=True, update=True, retry_pause=0.01)
     assert [problem.subject for problem in outcome.problems] == ["bert-0@huggingface"]
     fleet.assert_complete()
 
 
 def test_a_listing_of_another_commit_than_the_pinned_one_is_refused(fleet: Fleet) -> None:
-    other = "ffffffffffffffffffffffffffffffffffffffff"
-    fleet.server.world.hosts["hub"].repositories["owner/bert-0"].refs  # type: ignore[attr-defined] # noqa: B018
-    fleet.server.faults.add(
-        BROKEN,
-        [
-            {
-                "fault": "redirect_to",
-                "to": "hub",
-                "path": f"/api/models/owner/bert-1/revision/{other}",
-                "times": "always",
-            }
-        ],
-    )
-    outcome = fleet.mirror.sync("bert-0@huggingface", stall=0.3, retries=0)
-    (problem,) = outcome.problems
-    assert isinstance(problem.error, SourceError | IntegrityError)
-    fleet.assert_sound()
+    elsewhere = "/api/models/owner/bert-1/revision/main?blobs=true"
+    fleet.server.world.add_hub_file("owner/bert-1", "f" * 40, "config.json", b"{}")  # type: ignore[attr-defined]
+    fleet.server.world.repository("owner/bert-1").move("main", "f" * 40)  # type: ignore[attr-defined]
+    fleet.server.faults.add(BROKEN, [{"fault": "redirect_to", "to": "hub", "path": elsewhere, "times": "always"}])
+    (problem,) = fleet.mirror.sync("bert-0@huggingface", retries=1, retry_pause=0.01).problems
+    assert isinstance(problem.error, ChangedError)
     assert not any(fleet.mirror.store.iter_blobs())
