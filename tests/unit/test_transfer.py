@@ -358,6 +358,21 @@ def test_a_crash_before_the_row_is_healed_by_reading_again(tmp_path: Path) -> No
     assert not list(bench.store.iter_partials())
 
 
+def test_what_is_inside_is_looked_at_when_a_crash_is_healed_too(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, DATA)
+    file = bench.file("sha256")
+    with bench.store.partial(key_of(file)) as partial:
+        partial.restart(len(DATA))
+        partial.write(0, 0, DATA)
+        partial.commit(file.sha256 or "")
+        partial.release()  # the process dies here
+    broken = Claim(Digest("sha256", "0" * 64), Authority.CATALOG, "member vocab.txt")
+    with pytest.raises(DisputedError):
+        bench.fetch(file, examine=lambda data: (broken,))
+    assert nothing_visible(bench)
+    assert [case.size for case in bench.store.iter_quarantine()] == [len(DATA)]
+
+
 def test_whole_bytes_of_a_partial_need_no_request(tmp_path: Path) -> None:
     bench = Bench(tmp_path, DATA)
     file = bench.file("sha256")
