@@ -23,8 +23,13 @@ if TYPE_CHECKING:
 
 #: Where the first of two pulls is cut.
 CUT = {True: MIB + 5000, False: 10_000}
-#: The default run: every fault once through a partial, on a resumed pull, and once through memory, on a fresh one.
+#: The default run: every fault once through a partial, on a resumed pull, and some through memory, on a fresh one.
 THROUGH_PARTIAL, THROUGH_MEMORY = "hub-large", "google-small"
+SOME = {
+    "cut-4095", "reset-20000", "stall-20000", "short-body", "long-body-declared", "endless-body", "no-length-cut",
+    "content-length-small", "content-length-twice", "status-500", "login-page", "lfs-pointer", "no-bytes", "gzip",
+    "bit-flipped", "zeros", "changed", "changed-while-sent",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +137,7 @@ def test_a_fault_strikes_once_while_a_pull_goes_on(
         pull_through(stand, fault, places, resumed=True)
 
 
-@pytest.mark.parametrize(("fault", "lane"), cases(THROUGH_MEMORY))
+@pytest.mark.parametrize(("fault", "lane"), [case for case in cases(THROUGH_MEMORY) if case.values[0].name in SOME])
 def test_a_fault_strikes_a_small_file_once(tmp_path: Path, places: dict[str, str], fault: Fault, lane: Lane) -> None:
     with standing(tmp_path / "mirror", lane) as stand:
         pull_through(stand, fault, places, resumed=False)

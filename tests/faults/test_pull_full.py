@@ -81,6 +81,7 @@ def assert_goes_on(stand: Stand, *, wire: int) -> None:
     assert stand.sent() <= wire
 
 
+@pytest.mark.slow
 def test_what_cannot_fit_is_not_begun(disk: Disk) -> None:
     with stand_on(disk, "hub-large") as stand:
         other = disk.leave(MIB)
@@ -109,6 +110,7 @@ def test_a_disk_that_fills_up_under_a_transfer(disk: Disk) -> None:
         assert_goes_on(stand, wire=2 * LARGE)
 
 
+@pytest.mark.slow
 def test_a_disk_that_another_fills_up_meanwhile(disk: Disk) -> None:
     with stand_on(disk, "hub-large") as stand:
         stand.strike({"fault": "slow_drip", "rate": 2_000_000.0})
@@ -122,6 +124,7 @@ def test_a_disk_that_another_fills_up_meanwhile(disk: Disk) -> None:
         assert_goes_on(stand, wire=LARGE + MIB)
 
 
+@pytest.mark.slow
 def test_many_small_files_on_a_small_disk(disk: Disk) -> None:
     with sailing(disk.place / "mirror", copies=1, parts=60) as fleet:
         fleet.mirror.sync("bert-0@google")
@@ -136,6 +139,7 @@ def test_many_small_files_on_a_small_disk(disk: Disk) -> None:
         fleet.assert_complete()
 
 
+@pytest.mark.slow
 def test_no_room_even_for_the_ledger(disk: Disk) -> None:
     with stand_on(disk, "hub-small") as stand:
         other = disk.leave(45_000)

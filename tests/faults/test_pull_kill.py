@@ -42,12 +42,12 @@ def assert_the_next_pull_ends_right(fleet: Fleet) -> None:
     fleet.assert_complete()
 
 
-def kill_once(root: Path, seed: int) -> bool:
+def kill_once(root: Path, seed: int, *, copies: int = 2) -> bool:
     moments = random.Random(seed)
     rate = RATES[seed % len(RATES)]
-    with sailing(root) as fleet:
+    with sailing(root, copies=copies) as fleet:
         fleet.slow_down(rate)
-        running = start_and_kill(fleet, moments.uniform(0, 1.2 if rate else 0.4))
+        running = start_and_kill(fleet, moments.uniform(0, 0.6 * copies if rate else 0.2 * copies))
         assert_the_next_pull_ends_right(fleet)
         if rate:  # at full speed the kernel's own buffers hold megabytes
             for name in fleet.resumable:
@@ -56,7 +56,7 @@ def kill_once(root: Path, seed: int) -> bool:
 
 
 def test_five_kills(tmp_path: Path) -> None:
-    assert sum(kill_once(tmp_path / str(seed), seed) for seed in range(5)) >= 2
+    assert sum(kill_once(tmp_path / str(seed), seed, copies=1) for seed in range(5)) >= 2
 
 
 @pytest.mark.slow
@@ -101,7 +101,7 @@ def die_and_go_on(root: Path, change: int) -> None:
         assert_the_next_pull_ends_right(fleet)
 
 
-@pytest.mark.parametrize("place", [0.0, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize("place", [0.3, 0.8])
 def test_death_before_some_changes_of_the_file_system(tmp_path: Path, changes: int, place: float) -> None:
     die_and_go_on(tmp_path / "mirror", 1 + int(place * changes))
 

@@ -44,6 +44,8 @@ FAULTS: dict[str, tuple[Mapping[str, Any], type[MirrorError]]] = {
     "too long": ({"fault": "lying_content_length", "kind": "small", "by": 20}, SourceError),
     "longer than it says": ({"fault": "lying_content_length", "kind": "big", "by": 20}, SourceError),
 }
+#: They take as long as it takes to be sure.
+LONG = {"stalled", "silent", "too many"}
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         yield fleet
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in FAULTS])
 def test_one_hub_repository_cannot_be_listed(fleet: Fleet, name: str) -> None:
     step, error = FAULTS[name]
     fleet.server.faults.add(BROKEN, [{**step, "times": "always"}])
@@ -73,7 +75,7 @@ PASSING: dict[str, Mapping[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", PASSING)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n != "broken" else n for n in PASSING])
 def test_a_hub_that_fails_for_a_moment_is_asked_again(fleet: Fleet, name: str) -> None:
     fleet.server.faults.add(BROKEN, [PASSING[name]])
     assert fleet.mirror.sync("bert-0@huggingface", stall=0.3, retry_pause=0.01).problems == []

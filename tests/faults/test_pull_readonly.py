@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -64,18 +64,23 @@ def contents(root: Path) -> dict[str, tuple[int, int]]:
     return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(root.rglob("*"))}
 
 
+def slow(*values: object) -> Any:
+    """Return the values of a test that the default run leaves out."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("words", "word"),
     [
         (("status",), "bert-0@huggingface"),
-        (("ls",), "config.json"),
-        (("why", "bert-0@huggingface/config.json"), "config.json"),
+        slow(("ls",), "config.json"),
+        slow(("why", "bert-0@huggingface/config.json"), "config.json"),
         (("verify",), ""),
-        (("ledger", "verify"), ""),
-        (("du",), "blobs"),
-        (("gc",), ""),
+        slow(("ledger", "verify"), ""),
+        slow(("du",), "blobs"),
+        slow(("gc",), ""),
         (("pull", "bert-0@huggingface"), "nothing to do"),
-        (("pull", "--all", "--dry-run"), "bert-0.zip"),
+        slow(("pull", "--all", "--dry-run"), "bert-0.zip"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -95,7 +100,9 @@ def test_the_files_of_another_users_mirror_can_be_used_once_they_are_laid_out(fl
 
 
 @pytest.mark.parametrize(
-    "words", [("pull", "--all"), ("path", "bert-0@huggingface"), ("gc", "--yes"), ("lock",)], ids=" ".join
+    "words",
+    [("pull", "--all"), *map(slow, [("path", "bert-0@huggingface"), ("gc", "--yes"), ("lock",)])],
+    ids=" ".join,
 )
 def test_what_has_to_write_says_that_the_mirror_is_somebody_elses(fleet: Fleet, words: tuple[str, ...]) -> None:
     if words == ("gc", "--yes"):

@@ -52,6 +52,7 @@ def test_four_processes_with_the_same_work(tmp_path: Path, rate: float) -> None:
         assert_fetched_once(fleet)
 
 
+@pytest.mark.slow
 def test_a_process_goes_on_with_what_a_killed_one_was_at(tmp_path: Path) -> None:
     with sailing(tmp_path / "mirror", copies=1) as fleet:
         fleet.slow_down(1_000_000.0)
@@ -65,6 +66,7 @@ def test_a_process_goes_on_with_what_a_killed_one_was_at(tmp_path: Path) -> None
         fleet.assert_complete()
 
 
+@pytest.mark.slow
 def test_a_second_process_asks_nobody_for_what_the_first_one_brings(tmp_path: Path) -> None:
     with sailing(tmp_path / "mirror", copies=1, parts=2) as fleet:
         pull_together(fleet, 1)
@@ -86,6 +88,7 @@ def test_a_slow_process_fetches_nothing_that_a_fast_one_has_brought_meanwhile(tm
         assert_fetched_once(fleet)
 
 
+@pytest.mark.slow
 def test_processes_with_different_work_share_the_bytes_that_both_need(tmp_path: Path) -> None:
     with sailing(tmp_path / "mirror", parts=2) as fleet, contextlib.ExitStack() as stack:
         fleet.slow_down(1_500_000.0)
