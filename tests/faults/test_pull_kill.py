@@ -134,3 +134,16 @@ def test_a_transaction_cut_short_on_a_disk_without_write_ahead_log_is_rolled_bac
         assert ledger.with_name("ledger.db-journal").stat().st_size > 0
         assert [state.state for state in fleet.mirror.files()] == ["held"]
         assert_the_next_pull_ends_right(fleet)
+
+
+def test_gc_completes_what_a_writer_left_that_died_on_its_way_out(tmp_path: Path) -> None:
+    with sailing(tmp_path / "mirror", copies=1, parts=2) as fleet:
+        fleet.mirror.sync(everything=True)
+        cache = fleet.mirror.place.cache
+        head = (cache / "ledger.head").read_bytes()
+        (cache / "ledger.head").unlink()
+        (cache / ".ledger.head.new").write_bytes(head[:20])
+        mirror = fleet.mirror
+        mirror.run_gc(mirror.plan_gc())
+        assert (cache / "ledger.head").read_bytes() == head
+        fleet.assert_complete()
