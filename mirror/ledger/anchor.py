@@ -11,8 +11,9 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from mirror.errors import LedgerError, TamperedError
+from mirror.errors import TamperedError
 from mirror.ledger.canonical import GENESIS
+from mirror.ledger.failures import our_errors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,12 +52,11 @@ def read_anchor(ledger: Path) -> Head | None:
         TamperedError: It is not what we write.
     """
     path = anchor_path(ledger)
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise LedgerError(f"{path}: {error.strerror}") from error
+    with our_errors(path):
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return None
     head = Head.parse(text)
     if head is None:
         raise TamperedError(f"{path}: it is not the number and hash of an event")
@@ -69,16 +69,15 @@ def write_anchor(ledger: Path, head: Head) -> None:
     The name of the new file is always the same: what a process leaves that dies here, the next one replaces.
 
     Raises:
+        DiskFullError: There is no room for it.
         LedgerError: It cannot be written.
     """
     path = anchor_path(ledger)
     fresh = path.with_name(f".{path.name}.new")
-    try:
+    with our_errors(path):
         fresh.unlink(missing_ok=True)
         with fresh.open("x", encoding="utf-8") as file:
             file.write(f"{head}\n")
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
-    except OSError as error:
-        raise LedgerError(f"{path}: {error.strerror}") from error

@@ -17,6 +17,7 @@ from mirror.errors import TamperedError
 from mirror.ledger import connection as connections
 from mirror.ledger.anchor import START, Head, read_anchor
 from mirror.ledger.canonical import event_hash
+from mirror.ledger.failures import our_errors
 from mirror.ledger.projections import Fact, apply_all
 from mirror.ledger.rows import Audit
 from mirror.ledger.schema import STATE_KEYS, STEPS
@@ -58,7 +59,7 @@ def audit(path: Path, *, head: str | None = None) -> Audit:
     replay.execute("PRAGMA cache_size = -65536")
     try:
         connection.text_factory = replay.text_factory = _text
-        with connections.our_errors(path):
+        with our_errors(path):
             connection.execute("BEGIN")  # one snapshot for everything below
             chain = _Chain(connection, head, anchor)
             problems = list(islice(_problems(connection, replay, chain), _ENOUGH))

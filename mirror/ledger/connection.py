@@ -1,8 +1,7 @@
-"""Connections to ``ledger.db``: how it is opened, by writers and by readers, and what can go wrong.
+"""Connections to ``ledger.db``: how it is opened, by writers and by readers.
 
-Invariants: every ``sqlite3`` error leaves the room as a ``LedgerError`` with a hint; write-ahead
-logging is used only where all processes share one machine's memory (sqlite.org/wal.html §2.2);
-a reader writes nothing, not even a lock file where it may not.
+Invariants: write-ahead logging is used only where all processes share one machine's memory
+(sqlite.org/wal.html §2.2); a reader writes nothing, not even a lock file where it may not.
 """
 
 from __future__ import annotations
@@ -11,13 +10,10 @@ import contextlib
 import os
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mirror.errors import LedgerError, NoLedgerError
+from mirror.ledger.failures import our_errors
 from mirror.ledger.schema import VERSION
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 #: Seconds that a writer waits for another one's transaction.
 BUSY = 30.0
@@ -31,35 +27,7 @@ _LOCAL = frozenset(
     }
 )  # fmt: skip
 
-_HINTS = {
-    sqlite3.SQLITE_BUSY: "another process has been writing for too long; let it finish and run the command again",
-    sqlite3.SQLITE_FULL: "free space (`minibert-mirror gc`), then run the same command again: nothing is half done",
-    sqlite3.SQLITE_READONLY: "the ledger belongs to somebody else: pull into your own, `minibert-mirror init DIR`",
-    sqlite3.SQLITE_CORRUPT: "restore ledger.db from a copy; blobs are not touched, and a pull records them again",
-    sqlite3.SQLITE_NOTADB: "another file stands where the ledger should be; move it away and pull again",
-    sqlite3.SQLITE_CANTOPEN: "check that the folder exists and that you may read (and, to pull, write) it",
-    sqlite3.SQLITE_IOERR: "the disk or its quota is full, or the file system does not lock (Lustre: mount with flock)",
-}
-_HINTS[sqlite3.SQLITE_LOCKED] = _HINTS[sqlite3.SQLITE_BUSY]
-_HINTS[sqlite3.SQLITE_PROTOCOL] = _HINTS[sqlite3.SQLITE_BUSY]
-_HINTS[sqlite3.SQLITE_PERM] = _HINTS[sqlite3.SQLITE_CANTOPEN]
-
 _UNFINISHED = "its last writer was stopped; let the owner run any `minibert-mirror pull`, which completes it"
-
-
-@contextlib.contextmanager
-def our_errors(path: Path) -> Iterator[None]:
-    """Turn sqlite3's errors into ours; around a ``yield``, so that reading rows counts too.
-
-    Raises:
-        LedgerError: The database is corrupt, locked for too long, full or read-only.
-    """
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", None)
-        hint = "" if code is None else _HINTS.get(code & 0xFF, "")
-        raise LedgerError(f"{path}: {error}", hint=hint) from error
 
 
 def for_writing(path: Path, *, create: bool, busy: float = BUSY) -> sqlite3.Connection:
@@ -129,18 +97,15 @@ def sync_log(path: Path) -> None:
     Raises:
         LedgerError: The disk fails.
     """
-    try:
-        log = os.open(_log(path, "-wal"), os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return  # the rollback journal: every commit was synced
-    except OSError as error:
-        raise LedgerError(f"{path}: {error.strerror}") from error
-    try:
-        os.fsync(log)
-    except OSError as error:
-        raise LedgerError(f"{path}: {error.strerror}", hint=_HINTS[sqlite3.SQLITE_IOERR]) from error
-    finally:
-        os.close(log)
+    with our_errors(path):
+        try:
+            log = os.open(_log(path, "-wal"), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return  # the rollback journal: every commit was synced
+        try:
+            os.fsync(log)
+        finally:
+            os.close(log)
 
 
 def missing(path: Path) -> NoLedgerError:
@@ -189,11 +154,9 @@ def _unescape(text: str) -> str:
 
 def _create(path: Path) -> None:
     """Make an empty file, so that the umask decides who may write: SQLite would always say 0644."""
-    try:
+    with our_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))
-    except OSError as error:
-        raise LedgerError(f"{path}: {error.strerror}", hint=_HINTS[sqlite3.SQLITE_READONLY]) from error
 
 
 def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:

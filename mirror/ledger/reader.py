@@ -13,9 +13,9 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from mirror.errors import LedgerError
-from mirror.ledger import connection as connections
 from mirror.ledger import questions
 from mirror.ledger.anchor import START, Head
+from mirror.ledger.failures import our_errors
 from mirror.ledger.moment import moment
 from mirror.ledger.rows import Audit, BlobRow, Counts, Entry, FileState, Holding, MemberRow
 from mirror.model import STRONG, Authority, Claim, Digest, Listing, RemoteFile
@@ -257,7 +257,7 @@ class Reader:
 
     def _rows(self, make: Callable[[Any], T], sql: str, *values: object) -> Iterator[T]:
         """Yield what ``make`` makes of each row; every error is ours, those of reading on as well."""
-        with connections.our_errors(self.path):
+        with our_errors(self.path):
             try:
                 yield from map(make, self._connection.execute(sql, values))
             except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:

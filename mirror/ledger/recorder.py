@@ -11,6 +11,7 @@ from mirror.errors import TamperedError
 from mirror.ledger import connection as connections
 from mirror.ledger.anchor import START, Head, anchor_path, read_anchor, write_anchor
 from mirror.ledger.canonical import canonical, event_hash
+from mirror.ledger.failures import our_errors
 from mirror.ledger.moment import moment, rewritten
 from mirror.ledger.projections import apply_all
 from mirror.ledger.reader import Reader
@@ -84,7 +85,8 @@ class Ledger(Reader):
         The first batch is preceded by one ``opened`` event that says who writes.
 
         Raises:
-            LedgerError: The ledger is full, locked for too long, damaged or read-only.
+            DiskFullError: There is no room for it.
+            LedgerError: The ledger is locked for too long, damaged or read-only.
             TamperedError: Its tail was cut since; nothing is added to it.
             ValueError: An event is not what its kind must be; nothing is recorded.
         """
@@ -98,7 +100,7 @@ class Ledger(Reader):
             for event in batch
         ]
         connection = self._connection
-        with connections.our_errors(self.path):
+        with our_errors(self.path):
             connection.execute("BEGIN IMMEDIATE")
             try:
                 first = self._checked_head()
@@ -138,7 +140,7 @@ class Ledger(Reader):
 
     def _keep_head(self) -> None:
         """Write the head beside the ledger; one process after the other, so that it never goes back."""
-        with connections.our_errors(self.path):
+        with our_errors(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 head = self.head()

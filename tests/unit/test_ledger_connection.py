@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from pathlib import Path
 
 import pytest
 
-from mirror.errors import LedgerError
-from mirror.ledger.connection import file_system, for_reading, is_local, our_errors
+from mirror.errors import DiskFullError, LedgerError
+from mirror.ledger.connection import file_system, for_reading, is_local
+from mirror.ledger.failures import our_errors
 from tests.ledger_events import open_ledger, stored
 
 MOUNTS = r"""
@@ -72,3 +74,10 @@ def test_a_path_with_odd_signs_can_be_read(tmp_path: Path) -> None:
     with open_ledger(path) as ledger:
         ledger.record([stored("a")])
     for_reading(path).close()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_the_error_of_the_store_whichever_file_met_it(tmp_path: Path, number: int) -> None:
+    with pytest.raises(DiskFullError, match=r"ledger\.db") as caught, our_errors(tmp_path / "ledger.db"):
+        raise OSError(number, "full")
+    assert caught.value.exit_code == 6

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mirror.errors import LedgerError, TamperedError
+from mirror.errors import DiskFullError, LedgerError, TamperedError
 from mirror.ledger import Ledger
 from mirror.ledger.canonical import GENESIS
 from mirror.model import Event
@@ -166,7 +166,7 @@ def test_a_full_disk_takes_a_batch_back_and_says_so(path: Path) -> None:
     with open_ledger(path) as ledger:
         ledger.record([stored("a")])
         ledger._connection.execute("PRAGMA max_page_count = 40")
-        with pytest.raises(LedgerError, match="full") as caught:
+        with pytest.raises(DiskFullError, match="full") as caught:
             ledger.record([stored(f"file-{number}") for number in range(500)])
         assert "free space" in caught.value.hint
         ledger._connection.execute("PRAGMA max_page_count = 1000000")

@@ -1,0 +1,58 @@
+"""What can go wrong with the ledger's files, said in our words.
+
+Invariant: every error of ``sqlite3`` and of the system leaves the room as a ``LedgerError`` with a
+hint, but for a full disk: that is one thing to whoever meets it, whichever file met it first, and
+so the same ``DiskFullError`` as the store's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import sqlite3
+from typing import TYPE_CHECKING
+
+from mirror.errors import DiskFullError, LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_HINTS = {
+    sqlite3.SQLITE_BUSY: "another process has been writing for too long; let it finish and run the command again",
+    sqlite3.SQLITE_READONLY: "the ledger belongs to somebody else: pull into your own, `minibert-mirror init DIR`",
+    sqlite3.SQLITE_CORRUPT: "restore ledger.db from a copy; blobs are not touched, and a pull records them again",
+    sqlite3.SQLITE_NOTADB: "another file stands where the ledger should be; move it away and pull again",
+    sqlite3.SQLITE_CANTOPEN: "check that the folder exists and that you may read (and, to pull, write) it",
+    sqlite3.SQLITE_IOERR: "the disk or its quota is full, or the file system does not lock (Lustre: mount with flock)",
+}
+_HINTS[sqlite3.SQLITE_LOCKED] = _HINTS[sqlite3.SQLITE_BUSY]
+_HINTS[sqlite3.SQLITE_PROTOCOL] = _HINTS[sqlite3.SQLITE_BUSY]
+_HINTS[sqlite3.SQLITE_PERM] = _HINTS[sqlite3.SQLITE_CANTOPEN]
+
+#: The second is said when the write-ahead log's shared memory cannot grow.
+_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
+_FULL_ERRNO = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+@contextlib.contextmanager
+def our_errors(path: Path) -> Iterator[None]:
+    """Turn sqlite3's errors and the system's into ours; around a ``yield``, so that reading rows counts too.
+
+    Raises:
+        DiskFullError: There is no room for it.
+        LedgerError: It is corrupt, locked for too long, read-only, or the disk fails.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        if code in _FULL:
+            raise DiskFullError(f"{path}: {error}") from error
+        raise LedgerError(f"{path}: {error}", hint="" if code is None else _HINTS.get(code & 0xFF, "")) from error
+    except OSError as error:
+        if error.errno in _FULL_ERRNO:
+            raise DiskFullError(f"{path}: {error.strerror}") from error
+        code = sqlite3.SQLITE_READONLY if error.errno in _FORBIDDEN else sqlite3.SQLITE_CANTOPEN
+        raise LedgerError(f"{path}: {error.strerror}", hint=_HINTS[code]) from error
