@@ -7,8 +7,7 @@ here before they get a name. No I/O.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from mirror.model import STRONG, Authority, Claim, Digest, Level
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
 _PINS = frozenset({Authority.CATALOG, Authority.LOCK})
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """The verdict of the authorities on one file's bytes.
 
     Attributes:

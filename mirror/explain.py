@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mirror.catalog import select
 from mirror.errors import SelectorError
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
 _SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{6,64})")
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(NamedTuple):
     """What is known about one file.
 
     Attributes:

@@ -90,7 +90,7 @@ def pinned(listing: Listing, held: Mapping[str, tuple[str, int]]) -> Listing:
         for file in listing.files
         if file.path in held
     ]
-    return replace(listing, files=tuple(files))
+    return listing._replace(files=tuple(files))
 
 
 def with_pins(files: Iterable[RemoteFile], lock: Lock) -> list[RemoteFile]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,8 +60,7 @@ class Authority(StrEnum):
     LEDGER = "ledger"  # what we saw at first contact
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """One authority's word on one digest of one file.
 
     Attributes:
@@ -137,8 +136,7 @@ class RemoteFile:
         return f"{self.artifact}/{self.path}"
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(NamedTuple):
     """What one artifact consists of, as its source says, at one revision.
 
     Attributes:
@@ -152,8 +150,7 @@ class Listing:
     files: tuple[RemoteFile, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(NamedTuple):
     """Whole bytes in the store, named by their sha256."""
 
     sha256: str

@@ -7,9 +7,8 @@ except in ``make``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.errors import StoreError, UsageError
 
@@ -22,8 +21,7 @@ LOCK = "catalog.lock.json"
 CACHE = "cache"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """The paths of one mirror.
 
     Attributes:

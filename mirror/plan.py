@@ -6,8 +6,8 @@ fetched, and what waits for a person. ``--dry-run`` prints it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.model import STRONG, Claim, Digest, RemoteFile
 
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """One file to fetch, and the other files that promise the very same bytes.
 
     Attributes:
@@ -28,16 +27,14 @@ class Task:
     twins: tuple[RemoteFile, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Adoption:
+class Adoption(NamedTuple):
     """A file whose bytes the store has already, so that only a row is missing."""
 
     file: RemoteFile
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What one pull has to do.
 
     Attributes:

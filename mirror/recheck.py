@@ -6,8 +6,7 @@ be wrong, and the evidence is kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mirror.model import Event
 from mirror.verify import Status, Subject, Verdict, VerifyLevel, verify
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
 _BATCH = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Rechecked:
+class Rechecked(NamedTuple):
     """One blob's verdict, and the files that it is."""
 
     verdict: Verdict

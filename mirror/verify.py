@@ -7,10 +7,9 @@ The store is only read here; what to do about a bad blob is the caller's decisio
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.digests import BLOCK, digest_file
 from mirror.errors import StoreError
@@ -40,8 +39,7 @@ class Status(StrEnum):
     ALTERED = "altered"
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """One blob to judge.
 
     Attributes:
@@ -57,8 +55,7 @@ class Subject:
     blocks: Sequence[int] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What one look at a blob found.
 
     Attributes:

@@ -10,8 +10,7 @@ Source: aria2c(1), "Input File"; RFC 5854 (Metalink).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.catalog.values import HUB, Artifact
 from mirror.errors import CatalogError
@@ -26,8 +25,7 @@ _NAMESPACE = "urn:ietf:params:xml:ns:metalink"
 _URL = re.compile(r"(https?|file)://[^\s<>\"]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """One file to fetch.
 
     Attributes:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from mirror.catalog.counts import compute
@@ -27,8 +26,7 @@ MINIATURE_SOURCES = ("huggingface", "google", "baidu-pytorch", "baidu-tensorflow
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong: where in the file, and what."""
 
     where: str

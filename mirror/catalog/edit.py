@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from mirror.catalog.check import check
@@ -28,8 +27,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PROVENANCE = "user"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One difference between two catalogs.
 
     Attributes:
@@ -109,7 +107,7 @@ def _entry(name: str, aliases: list[str], source: dict[str, Any]) -> dict[str, A
         "language": None,
         "language_as_printed": None,
         "cased": None,
-        "shape": {**asdict(Shape()), "note": None, "provenance": []},
+        "shape": {**Shape()._asdict(), "note": None, "provenance": []},
         "parameters": {"printed": None, "printed_note": None, "printed_provenance": [], "computed": None},
         "licence": {"value": None, "basis": None, "listed": None, "provenance": []},
         "tokenizer": None,

@@ -170,7 +170,7 @@ def _model(entry: dict[str, Any], *, bundle: bool) -> Model:
         aliases=_strings(entry.get("aliases") or ()),
         family="bundle" if bundle else entry.get("family"),
         language=entry.get("language"),
-        shape=Shape(**{key: shape.get(key) for key in Shape.__dataclass_fields__}),
+        shape=Shape(**{key: shape.get(key) for key in Shape._fields}),
         licence=(entry.get("licence") or {}).get("value"),
         bundle=bundle,
         entry=entry,

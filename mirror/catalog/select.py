@@ -8,9 +8,8 @@ artifact once. ``docs/catalog.md`` explains the grammar, ``HELP`` is its short f
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fnmatch import translate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.errors import SelectorError
 
@@ -53,8 +52,7 @@ _WORDS: dict[str, Callable[[Artifact], tuple[str, ...]]] = {
 KEYS = tuple(sorted((*_NUMBERS, *_WORDS)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Predicate:
+class _Predicate(NamedTuple):
     """One narrowing: its text, for messages, and what it lets pass."""
 
     text: str

@@ -7,7 +7,7 @@ same when they are the same object. Null in the file is None here, and means unk
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mirror.catalog.provenance import readers
 from mirror.errors import SelectorError
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 HUB = "https://huggingface.co"
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """The sizes of a model's configuration; None is unknown."""
 
     layers: int | None = None

@@ -16,8 +16,7 @@ import tarfile
 import zipfile
 import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
 from mirror.digests import MultiDigest
 from mirror.errors import ArchiveError
@@ -49,8 +48,7 @@ _BROKEN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What an archive may be at the most.
 
     Attributes:
@@ -67,8 +65,7 @@ class Limits:
     names: int = 8 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One file in an archive.
 
     Attributes:

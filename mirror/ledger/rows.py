@@ -6,7 +6,6 @@ takes 1.6 µs to make, a named tuple 0.3 µs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -71,8 +70,7 @@ class Holding(NamedTuple):
     files: tuple[FileState, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class BlobRow:
+class BlobRow(NamedTuple):
     """What was recorded of one blob.
 
     Attributes:
@@ -123,8 +121,7 @@ class Entry(NamedTuple):
         return Event(self.kind, self.subject, self.detail, self.at)
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(NamedTuple):
     """How much the ledger knows.
 
     Attributes:
@@ -142,8 +139,7 @@ class Counts:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Audit:
+class Audit(NamedTuple):
     """The ledger is what was written.
 
     Attributes:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import httpx2
@@ -88,8 +87,7 @@ def list_hub(artifact: Promised, *, hub: HubAccess, client: httpx2.Client, forma
     return Listing(artifact.name, commit, narrow(files, formats))
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(NamedTuple):
     size: int | None
     digests: tuple[Digest, ...]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mirror.errors import NotFoundError, SourceError
 from mirror.model import Authority, Claim, Digest, Listing, RemoteFile
@@ -98,8 +98,7 @@ def peer_url(base: str, sha256: str) -> str:
     return f"{base}/blobs/sha256/{sha256[:2]}/{sha256}"
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """What a peer says of one artifact.
 
     Attributes:

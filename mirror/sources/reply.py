@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 from urllib.parse import urljoin
 
 from mirror.errors import ConnectionDroppedError, OversizeError
@@ -26,8 +25,7 @@ _KEPT_FAMILIES = ("x-goog-", "x-bce-")
 _LONGEST = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
+class Hop(NamedTuple):
     """One reply on the way to the bytes: a redirect, or the last one.
 
     Attributes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mirror.errors import BusyError
@@ -90,7 +89,7 @@ class Claim:
         try:
             self.check()
             with disk.our_errors(self._layout.claim(self.key) / OWNER):
-                disk.overwrite_file(self.directory, OWNER, replace(self.owner, released=True).to_json())
+                disk.overwrite_file(self.directory, OWNER, self.owner._replace(released=True).to_json())
         finally:
             self.close()
 

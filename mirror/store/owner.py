@@ -12,10 +12,10 @@ import json
 import os
 import re
 import sys
-from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from mirror.store.layout import nonce
 
@@ -24,8 +24,7 @@ SILENCE = 120.0
 _SIGNATURE = re.compile(r"(\d{1,12})-(\w*)-([0-9a-f]{8})-[0-9a-f]{16}$")
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(NamedTuple):
     """The process that has a claim.
 
     Attributes:
@@ -57,7 +56,7 @@ class Owner:
 
     def to_json(self) -> bytes:
         """Return what ``owner.json`` holds."""
-        return json.dumps(asdict(self), sort_keys=True).encode()
+        return json.dumps(self._asdict(), sort_keys=True).encode()
 
     @classmethod
     def from_json(cls, text: bytes | None) -> Owner | None:
@@ -82,7 +81,7 @@ class Owner:
                 doubt = "host"
             elif previous.boot != self.boot:
                 doubt = "reboot"
-        return replace(self, doubt=doubt)
+        return self._replace(doubt=doubt)
 
     def gone(self) -> bool | None:
         """Whether the owner is certainly gone (True) or there (False); None when only its heartbeat can tell."""

@@ -7,7 +7,6 @@ host's bytes; such a partial says that it is in doubt.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from mirror.errors import BusyError, StoreError
@@ -137,7 +136,7 @@ class Partial:
         self._content.restart([Span(start, stop) for start, stop in (spans or [(0, size)])])
         self._write_journal({})
         if self.doubt:
-            self._claim.sign(replace(self._claim.owner, doubt=""))
+            self._claim.sign(self._claim.owner._replace(doubt=""))
 
     def split(self, index: int, at: int) -> int:
         """Cut a span in two, also while it is being written; return the index of the new one.

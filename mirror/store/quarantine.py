@@ -10,10 +10,9 @@ import json
 import shutil
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mirror.digests import MultiDigest, digest_file
 from mirror.store import disk, rooms
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 MODE = 0o400
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(NamedTuple):
     """One directory of the quarantine.
 
     Attributes:

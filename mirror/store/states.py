@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.store import claims, disk, journal, spans
 from mirror.store.layout import DATA, JOURNAL, SPANS, Layout, is_key
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
     from mirror.store.owner import Owner
 
 
-@dataclass(frozen=True, slots=True)
-class PartialState:
+class PartialState(NamedTuple):
     """What can be seen of a partial without claiming it.
 
     Attributes:

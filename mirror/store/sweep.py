@@ -11,7 +11,7 @@ import stat
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mirror.store import adoption, blobs, claims, disk, quarantine, rooms, states
 from mirror.store.layout import ADOPT, DATA, GRACE, LIFTED, NEW, OWNER, Layout, is_key
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 ROOM_SILENCE = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class GcItem:
+class GcItem(NamedTuple):
     """One thing that may be deleted.
 
     Attributes:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.errors import DiskFullError, ReadOnlyStoreError
 from mirror.store import disk
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from mirror.store.layout import Layout
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Bytes of the store's files, each file once however many names it has.
 
     Attributes:

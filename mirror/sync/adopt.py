@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.digests import BLOCKS_FROM, MultiDigest, algorithms_for, digest_file
 from mirror.errors import DisputedError, IntegrityError, StoreError
@@ -34,8 +34,7 @@ class Held:
     digests: Mapping[str, Digest] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """Bytes with everything that ``file`` needs to be known of them."""
 
     file: RemoteFile

@@ -6,8 +6,7 @@ the head of a reply is compared with what was recorded of the bytes that are hel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mirror.errors import ChangedError, OversizeError, SourceError
 from mirror.wire import Validator
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from mirror.sources.reply import Reply
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What was recorded of a held file's bytes, and of the reply that brought them."""
 
     size: int

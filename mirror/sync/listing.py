@@ -149,8 +149,8 @@ def _take(
         found.held_files += len(kept)
         found.held_bytes += sum(states[path].size or 0 for path in kept)
         # What only one of two narrowings leaves out says nothing about the source.
-        before = replace(old, files=narrow(old.files, request.formats))
-        after = replace(listing, files=narrow(listing.files, holding.narrowed or ()))
+        before = old._replace(files=narrow(old.files, request.formats))
+        after = listing._replace(files=narrow(listing.files, holding.narrowed or ()))
         if (change := changes(before, after, other)) is not None:
             outcome.changes.append(change)
             events.append(rows.updated(change))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.errors import (
     IntegrityError,
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 _GRAVEST = (IntegrityError, StoreError, LedgerError, SourceError, MirrorError)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What one pull is asked to do.
 
     Attributes:
@@ -58,24 +57,21 @@ class Request:
     look_inside: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(NamedTuple):
     """How much a pull is going to fetch; said once to whoever shows progress."""
 
     files: int
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One artifact or file that did not come, and why."""
 
     subject: str
     error: MirrorError
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What ``--update`` found at a source.
 
     Attributes:

@@ -78,8 +78,8 @@ class Peer:
         if not receipt.hops or not receipt.hops[0].url.startswith(self.name):
             return receipt
         known = set(receipt.file.claims)
-        claims = [c if c in known else replace(c, authority=Authority.PEER) for c in receipt.evidence.agreeing]
-        return replace(receipt, evidence=judge(receipt.digests, claims))
+        claims = [c if c in known else c._replace(authority=Authority.PEER) for c in receipt.evidence.agreeing]
+        return receipt._replace(evidence=judge(receipt.digests, claims))
 
 
 def meet(text: str, parts: Parts, notes: list[str]) -> Peer | None:

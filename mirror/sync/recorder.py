@@ -8,8 +8,7 @@ rows, which the next pull heals, and never a row without its blob.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.errors import LedgerError, StoreError
 
@@ -27,8 +26,7 @@ LINGER = 0.05
 PENDING_BYTES = 24 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What is recorded together.
 
     Attributes:

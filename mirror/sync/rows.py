@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import struct
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mirror.errors import DisputedError, MirrorError, SourceError
@@ -57,7 +56,7 @@ def fetched(receipt: Receipt) -> Event:
             "validator": {"etag": receipt.validator.etag, "last_modified": receipt.validator.last_modified},
             "bytes": receipt.wire_bytes,
             "seconds": round(receipt.seconds, 3),
-            "attempts": [asdict(attempt) for attempt in receipt.attempts],
+            "attempts": [attempt._asdict() for attempt in receipt.attempts],
             "blocks": block_text(receipt.blocks),
         },
     )
@@ -81,7 +80,7 @@ def failed(file: RemoteFile, error: MirrorError) -> Event:
         "message": str(error),
         "status": error.status if isinstance(error, SourceError) else None,
         "quarantine": account.quarantine,
-        "attempts": [asdict(attempt) for attempt in account.attempts],
+        "attempts": [attempt._asdict() for attempt in account.attempts],
     }
     return Event("failed", str(file), detail)
 
@@ -140,7 +139,7 @@ def _disputed(file: RemoteFile, account: Account, evidence: Evidence) -> Event:
         "agreeing": [claim_row(claim) for claim in evidence.agreeing],
         "quarantine": account.quarantine,
         "hops": [_hop(hop) for hop in account.hops],
-        "attempts": [asdict(attempt) for attempt in account.attempts],
+        "attempts": [attempt._asdict() for attempt in account.attempts],
     }
     return Event("disputed", str(file), detail)
 

@@ -7,16 +7,14 @@ knows when the last ``Advanced`` came.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from mirror.errors import MirrorError
     from mirror.model import RemoteFile
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(NamedTuple):
     """A transfer begins, or goes on where an earlier one ended.
 
     Attributes:
@@ -30,16 +28,14 @@ class Started:
     held: int
 
 
-@dataclass(frozen=True, slots=True)
-class Advanced:
+class Advanced(NamedTuple):
     """So many more bytes of the file are here."""
 
     file: RemoteFile
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """Nothing is asked for ``seconds``; ``why`` says what is waited for."""
 
     file: RemoteFile
@@ -47,24 +43,21 @@ class Waiting:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Restarted:
+class Restarted(NamedTuple):
     """The bytes that were here count no longer; ``why`` says what happened."""
 
     file: RemoteFile
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """The bytes are whole and judged."""
 
     file: RemoteFile
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """The file does not come; the transfer raises the same error."""
 
     file: RemoteFile

@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.digests import BLOCKS_FROM, MultiDigest
 from mirror.errors import StoreError
@@ -169,8 +168,7 @@ class _Outstanding:
         return self._count > 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
+class _Written(NamedTuple):
     """A span of the file that a lane reads for itself."""
 
     start: int

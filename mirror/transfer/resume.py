@@ -8,8 +8,7 @@ promised digest will tell.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mirror.model import Authority, Claim, Digest
 from mirror.transfer.ruling import promises
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
     from mirror.sources.reply import Reply
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(NamedTuple):
     """Where the bytes of a partial came from.
 
     Attributes:
@@ -36,7 +34,7 @@ class Past:
 
     source: str = ""
     url: str = ""
-    validator: Validator = Validator()  # noqa: RUF009 - a frozen value
+    validator: Validator = Validator()
     size: int | None = None
     claims: tuple[Claim, ...] = ()
 

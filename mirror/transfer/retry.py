@@ -6,8 +6,7 @@ bytes; attempts that bring nothing are few.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.errors import (
     ChangedError,
@@ -29,8 +28,7 @@ _ANSWERS = (ChangedError, OversizeError)
 _PATIENCE = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Tries:
+class Tries(NamedTuple):
     """What has been tried.
 
     Attributes:
@@ -46,8 +44,7 @@ class Tries:
     spent: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(NamedTuple):
     """Ask ``tries.url`` after ``pause`` seconds."""
 
     tries: Tries
@@ -78,9 +75,9 @@ def after_failure(
         url = _next_url(tries.url, urls, spent)
         return None if url is None else Again(Tries(url, tries.fruitless, 0, spent), 0.0)
     if progressed:
-        tries = replace(tries, fruitless=0, here=0)
+        tries = tries._replace(fruitless=0, here=0)
     else:
-        tries = replace(tries, fruitless=tries.fruitless + 1, here=tries.here + 1)
+        tries = tries._replace(fruitless=tries.fruitless + 1, here=tries.here + 1)
     if tries.fruitless >= policy.attempts:
         return None
     pause = max(backoff(tries.fruitless, policy, draw), min(error.retry_after, policy.retry_after_cap))
@@ -88,7 +85,7 @@ def after_failure(
     if tries.here >= _PATIENCE and elsewhere is not None:
         # Another host owes us nothing yet: it is asked at once, unless all have had their turn.
         first_round = tries.fruitless <= _PATIENCE * (urls - 1 - len(tries.spent))
-        return Again(replace(tries, url=elsewhere, here=0), 0.0 if first_round else pause)
+        return Again(tries._replace(url=elsewhere, here=0), 0.0 if first_round else pause)
     return Again(tries, pause)
 
 

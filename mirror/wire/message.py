@@ -7,7 +7,7 @@ Pure: the caller reads the socket. The limits are those of the standard library'
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mirror.errors import SourceError
 from mirror.wire.headers import Fields
@@ -26,8 +26,7 @@ _FIELD = re.compile(r"^([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\0\r\n]*)(?:\r?\n|\Z)", 
 _FOLD = re.compile(r"\r?\n[ \t]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """Status line and header fields of one response.
 
     Attributes:
@@ -43,8 +42,7 @@ class Head:
     fields: Fields
 
 
-@dataclass(frozen=True, slots=True)
-class Framing:
+class Framing(NamedTuple):
     """How long a response's body is.
 
     Attributes:

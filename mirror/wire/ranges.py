@@ -7,7 +7,7 @@ refused before its first byte is taken (RFC 9110 §14.4, §15.3.7).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mirror.errors import ChangedError, OversizeError, RangeError, SourceError
 from mirror.wire.headers import Fields, HeaderSource, fields
@@ -20,8 +20,7 @@ _PAST = re.compile(r"bytes[ \t]+\*/([0-9]{1,18})", re.ASCII | re.IGNORECASE)
 _STRONG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
 
 
-@dataclass(frozen=True, slots=True)
-class Validator:
+class Validator(NamedTuple):
     """What a source says of the version of a file it sends.
 
     Attributes:
@@ -65,8 +64,7 @@ class Validator:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class BodySpan:
+class BodySpan(NamedTuple):
     """The part of a file that a reply's body holds.
 
     Attributes:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 
@@ -21,7 +20,7 @@ def test_every_claim_has_a_name_of_its_own() -> None:
 
 
 def test_a_reused_process_id_is_another_process() -> None:
-    assert replace(Owner.me(), started="1").gone() is True
+    assert Owner.me()._replace(started="1").gone() is True
 
 
 def test_a_process_that_ended_is_gone_even_before_its_parent_looked() -> None:
@@ -41,18 +40,18 @@ def test_a_process_that_ended_is_gone_even_before_its_parent_looked() -> None:
 
 
 def test_what_another_boot_started_is_gone_where_hosts_can_be_told_apart() -> None:
-    before = replace(Owner.me(), boot="another")
+    before = Owner.me()._replace(boot="another")
     assert before.gone() is (True if before.machine else None)
 
 
 @pytest.mark.parametrize("field", ["host", "machine", "space"])
 def test_another_host_or_container_cannot_be_judged(field: str) -> None:
     values = {"host": "elsewhere", "machine": "0" * 16, "space": "pid:[1]"}
-    assert Owner.from_json(replace(Owner.me(), **{field: values[field]}).to_json()).gone() is None  # type: ignore[union-attr,arg-type]  # it parses; one name each
+    assert Owner.from_json(Owner.me()._replace(**{field: values[field]}).to_json()).gone() is None  # type: ignore[union-attr,arg-type]  # it parses; one name each
 
 
 def test_a_released_claim_is_nobodys() -> None:
-    assert replace(Owner.me(), host="elsewhere", released=True).gone() is True
+    assert Owner.me()._replace(host="elsewhere", released=True).gone() is True
 
 
 @pytest.mark.parametrize(("field", "value", "doubt"), [
@@ -60,7 +59,7 @@ def test_a_released_claim_is_nobodys() -> None:
     ("doubt", "reboot", "reboot"), ("doubt", "host", "host"),
 ])  # fmt: skip
 def test_doubt_is_inherited_with_the_bytes(field: str, value: object, doubt: str) -> None:
-    previous = replace(Owner.me(), **{field: value})  # type: ignore[arg-type]  # one name each
+    previous = Owner.me()._replace(**{field: value})  # type: ignore[arg-type]  # one name each
     assert Owner.me().inheriting(previous).doubt == doubt
 
 
