@@ -22,7 +22,6 @@ from mirror.errors import NoLedgerError, UsageError
 from mirror.ledger import Ledger
 from mirror.lock import Lock, pinned
 from mirror.model import Event
-from mirror.status import ArtifactStatus
 from mirror.store import Store
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from mirror.explain import Explanation
     from mirror.ledger import FileState, Reader
     from mirror.recheck import Rechecked
+    from mirror.status import ArtifactStatus
     from mirror.stopping import Stop
     from mirror.store import GcItem, GcPlan, Usage
     from mirror.sync.outcome import Outcome, Planned
@@ -241,6 +241,8 @@ class Mirror:
             SelectorError: A selector is malformed or names nothing.
             LedgerError: The ledger cannot be read.
         """
+        from mirror.status import ArtifactStatus
+
         artifacts = self._selected(selectors)
         counts = {
             a.name: ArtifactStatus(a.name, a.revision, waits=a.waits_for_person, url=a.url, code=a.code)

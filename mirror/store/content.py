@@ -7,7 +7,6 @@ Bytes are written before they are noted. Knows nothing of claims: whoever has a
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import threading
 from typing import TYPE_CHECKING
@@ -189,6 +188,8 @@ def _open_data(directory: int) -> int:
         except PermissionError:
             fresh = os.open(f"{DATA}.new", flags | os.O_TRUNC, 0o666, dir_fd=directory)
             with open(fresh, "wb") as copy:  # noqa: PTH123
+                import shutil
+
                 shutil.copyfileobj(file, copy, 1 << 20)
             os.replace(f"{DATA}.new", DATA, src_dir_fd=directory, dst_dir_fd=directory)
     return os.open(DATA, flags, 0o666, dir_fd=directory)

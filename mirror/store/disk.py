@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 import sys
 from contextlib import contextmanager
@@ -166,7 +165,14 @@ def start_writeback(fd: int, start: int, stop: int) -> None:
 
 def remove_tree(path: AnyPath) -> None:
     """Delete a directory of ours and what is in it; what cannot go is left for ``gc``."""
-    shutil.rmtree(path, ignore_errors=True)
+    try:
+        for name in os.listdir(path):  # noqa: PTH208 - names, not paths
+            os.unlink(f"{path}/{name}")  # noqa: PTH108
+        os.rmdir(path)  # noqa: PTH106
+    except OSError:
+        import shutil  # 6 ms, for what is rare: directories in it, or what cannot go
+
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @cache

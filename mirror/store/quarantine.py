@@ -7,7 +7,6 @@ Each case is a directory, ``<UTC time>-<first 12 digits of the sha256>``, with t
 from __future__ import annotations
 
 import json
-import shutil
 import stat
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -95,6 +94,8 @@ def _bring(layout: Layout, source: bytes | Path, target: Path) -> None:
     if source.resolve().is_relative_to(layout.root.resolve()):
         source.rename(target)
     else:
+        import shutil
+
         shutil.copyfile(source, target)
     with suppress(PermissionError):  # another user's blob: it is read-only already
         target.chmod(stat.S_IMODE(target.stat().st_mode) & MODE)

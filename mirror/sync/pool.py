@@ -2,18 +2,17 @@
 
 A near source answers one thread faster than several, for they share the interpreter
 and the cores; a far one is only as fast as the number of requests under way. So the
-pool begins small, and multiplies whenever a tick left the processor mostly idle.
+pool begins small, and grows as long as the processor idles and growing keeps it busier.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Iterable
 
 T = TypeVar("T")
@@ -24,8 +23,13 @@ TICK = 0.01
 #: rather than waits: one more thread would only take turns with the others.
 _WORKING = 0.5
 _FIRST_THREADS = 2
-#: How many times more threads there are after a tick of waiting.
+#: How many times more threads there are, at the most, after a tick of waiting.
 _FACTOR = 4
+#: By how much more threads must have raised the processor's share for even more to be tried. On a machine
+#: that is busy with other work the share is low as well, and more threads do not raise it.
+_GAIN = 1.2
+#: Seconds between two looks once there is nothing more to decide: a look lets a signal in.
+_REST = 0.5
 #: Seconds that threads get to end after a stop. One that asks the system for a host's
 #: address cannot be told; whoever waits for an answer to Ctrl-C must not wait for it.
 _FAREWELL = 1.5
@@ -45,53 +49,85 @@ class Pool(Generic[T]):
         self._jobs = max(1, jobs)
         self._stop = stop
         self._items: deque[T] = deque()
+        self._threads = 0
+        self._running = 0
+        self._error: BaseException | None = None
+        self._ended = threading.Condition()
 
     def run(self, items: Iterable[T]) -> None:
         """Work until every item is done, or ``stop`` is set and the threads have ended."""
         self._items.extend(items)
-        runners: list[Future[None]] = []
-        executor = ThreadPoolExecutor(self._jobs, thread_name_prefix="pull")
         try:
-            fresh = min(_FIRST_THREADS, self._jobs, len(self._items))
-            runners += [executor.submit(self._take) for _ in range(fresh)]
-            before = _clocks()
-            while wait(runners, TICK, FIRST_EXCEPTION).not_done:
-                _raise_first_error(runners)
-                now = _clocks()
-                if _waited(before, now):
-                    runners += [executor.submit(self._take) for _ in range(self._growth(len(runners)))]
-                before = now
-            _raise_first_error(runners)
+            with self._ended:
+                self._start(min(_FIRST_THREADS, self._jobs, len(self._items)))
+                self._grow_until_the_end()
         except BaseException:
             self._stop.set()
-            wait(runners, _FAREWELL)
+            with self._ended:
+                self._ended.wait_for(lambda: not self._running, _FAREWELL)
             raise
-        finally:
-            executor.shutdown(wait=False)
 
-    def _growth(self, threads: int) -> int:
-        """Return how many threads to add after a tick of waiting."""
-        return max(0, min((_FACTOR - 1) * threads, self._jobs - threads, len(self._items)))
+    def _grow_until_the_end(self) -> None:
+        growth = _Growth()
+        while self._running and self._error is None:
+            growing = self._items and self._threads < self._jobs and not growth.over
+            self._ended.wait(TICK if growing else _REST)
+            if growing:
+                self._start(min(growth.look(self._threads), self._jobs - self._threads, len(self._items)))
+        if self._error is not None:
+            raise self._error
+
+    def _start(self, count: int) -> None:
+        for _ in range(count):
+            self._threads += 1
+            self._running += 1
+            threading.Thread(target=self._take, name=f"pull-{self._threads}", daemon=True).start()
 
     def _take(self) -> None:
-        while not self._stop.is_set():
-            try:
-                item = self._items.popleft()
-            except IndexError:
-                return
-            self._work(item)
+        error: BaseException | None = None
+        try:
+            while not self._stop.is_set():
+                try:
+                    item = self._items.popleft()
+                except IndexError:
+                    return
+                self._work(item)
+        except BaseException as raised:  # noqa: BLE001 - ``run`` raises it, whatever it is
+            error = raised
+        finally:
+            with self._ended:
+                self._running -= 1
+                self._error = self._error or error
+                if error is not None or not self._running:
+                    self._ended.notify_all()
 
 
-def _raise_first_error(runners: list[Future[None]]) -> None:
-    for runner in runners:
-        if runner.done():
-            runner.result()
+class _Growth:
+    """How many threads to add: asked once a tick.
+
+    Attributes:
+        over: Whether more threads have shown not to help.
+    """
+
+    def __init__(self) -> None:
+        self.over = False
+        self._before = _clocks()
+        self._share = 0.0
+
+    def look(self, threads: int) -> int:
+        """Return how many threads to add to ``threads`` after this tick."""
+        now = _clocks()
+        wall, worked = now[0] - self._before[0], now[1] - self._before[1]
+        self._before = now
+        share = worked / wall if wall else 1.0
+        if share >= _WORKING:
+            return 0
+        if share < _GAIN * self._share:
+            self.over = True
+            return 0
+        self._share = share
+        return (_FACTOR - 1) * threads
 
 
 def _clocks() -> tuple[float, float]:
     return time.monotonic(), time.process_time()
-
-
-def _waited(before: tuple[float, float], now: tuple[float, float]) -> bool:
-    """Whether the processor was mostly idle between two looks."""
-    return now[1] - before[1] < _WORKING * (now[0] - before[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from dataclasses import dataclass, field
@@ -18,6 +17,12 @@ if TYPE_CHECKING:
 
 def _sleep(seconds: float, stop: threading.Event) -> None:
     stop.wait(seconds)
+
+
+def _random() -> float:
+    import random  # no pull that goes well needs it
+
+    return random.random()
 
 
 def _now() -> datetime:
@@ -62,4 +67,4 @@ class Policy:
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = _now
     sleep: Callable[[float, threading.Event], None] = _sleep
-    random: Callable[[], float] = random.random
+    random: Callable[[], float] = _random

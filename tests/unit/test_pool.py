@@ -66,3 +66,18 @@ def test_nothing_to_do_starts_no_thread() -> None:
     before = threading.active_count()
     Pool(print, jobs=4, stop=threading.Event()).run([])
     assert threading.active_count() == before
+
+
+def test_a_thread_that_cannot_end_does_not_hold_up_an_error() -> None:
+    stuck = threading.Event()
+
+    def work(item: int) -> None:
+        if item:
+            raise OSError("full")
+        stuck.wait(30)
+
+    begun = time.monotonic()
+    with pytest.raises(OSError, match="full"):
+        Pool(work, jobs=2, stop=threading.Event()).run(range(2))
+    assert time.monotonic() - begun < 10
+    stuck.set()
