@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mirror.store import disk, spans
@@ -16,7 +17,7 @@ from mirror.store.layout import DATA, SPANS
 from mirror.store.spans import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from typing_extensions import Buffer
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 #: Bytes after which the system is asked to begin writing them to the disk. For 440 MB at
 #: 1 GB/s, the fsync at the end takes 5 ms instead of 190 (2 cores, ext4); asking takes 1 to 6 ms.
 WRITEBACK = 8 << 20
+#: Bytes of a span, or seconds, after which it is noted that they are there; a process that is killed
+#: loses no more. Noting every buffer costs a tenth of the time that writing it does.
+NOTED_EVERY = 1 << 19
+NOTED_AFTER = 0.5
 
 
 class Content:
@@ -32,6 +37,7 @@ class Content:
     Args:
         directory: Descriptor of the partial's directory.
         path: Of the data file, for errors.
+        clock: Seconds, never going back.
 
     Attributes:
         data: Descriptor of the data file.
@@ -40,15 +46,20 @@ class Content:
         OSError: The files cannot be opened for writing.
     """
 
-    def __init__(self, directory: int, path: Path) -> None:
+    def __init__(self, directory: int, path: Path, *, clock: Callable[[], float]) -> None:
         self._directory = directory
         self._path = path
+        self._clock = clock
         self._lock = threading.Lock()
         self.data = _open_data(directory)
         self._sidecar = -1
+        self._spans: list[Span] = []
+        self._noted: list[int] = []
+        self._note_at = 0.0
         try:
             self._sidecar = os.open(SPANS, os.O_RDWR | os.O_CREAT, 0o666, dir_fd=directory)
             self._spans = self._read_spans()
+            self._noted = [span.next for span in self._spans]
         except OSError:
             self.close()
             raise
@@ -80,6 +91,7 @@ class Content:
             self._sidecar = sidecar
             self._spans = list(fresh)
             self._started = [span.start for span in fresh]
+            self._noted = [span.next for span in fresh]
             os.ftruncate(self.data, 0)
 
     def split(self, index: int, at: int) -> int:
@@ -95,10 +107,11 @@ class Content:
             self._spans[index] = Span(old.start, at, old.done)
             self._spans.append(new)
             self._started.append(at)
+            self._noted.append(at)
             return len(self._spans) - 1
 
     def write(self, index: int, offset: int, data: Buffer) -> int:
-        """Write and note bytes of a span; return how many it took. See ``Partial.write``."""
+        """Write bytes of a span, and note them soon; return how many it took. See ``Partial.write``."""
         span = self._spans[index]
         if not span.start <= offset <= span.next:
             raise ValueError(f"offset {offset} leaves a gap in {span}")
@@ -111,10 +124,9 @@ class Content:
                 taken = os.pwrite(self.data, rest, end)
                 end, rest = end + taken, rest[taken:]
         except OSError as error:
+            self._advance(index, end)
             raise disk.translated(error, self._path) from error
-        finally:
-            end = self._note(index, end)
-        return end - offset
+        return self._advance(index, end) - offset
 
     def sync(self) -> None:
         """Wait until the bytes are on the disk; forget them when they did not get there.
@@ -133,11 +145,19 @@ class Content:
                 for index, span in enumerate(self._spans):
                     os.pwrite(self._sidecar, *spans.done_field(index, 0))
                     self._spans[index] = Span(span.start, span.stop)
+                    self._noted[index] = span.start
                 os.ftruncate(self.data, 0)
             raise disk.translated(error, self._path) from error
 
     def close(self) -> None:
-        """Close the files; once more does nothing."""
+        """Note what is there and close the files; once more does nothing.
+
+        What cannot be noted any more is fetched again: it is no reason to lose what can.
+        """
+        with self._lock, suppress(OSError):
+            for index, span in enumerate(self._spans):
+                if span.next > self._noted[index]:
+                    self._note(index, span)
         for fd in sorted({self.data, self._sidecar} - {-1}):
             os.close(fd)
         self.data = self._sidecar = -1
@@ -154,21 +174,28 @@ class Content:
             os.ftruncate(self._sidecar, len(true))
         return there
 
-    def _note(self, index: int, end: int) -> int:
-        """Note that a span's bytes are there up to ``end``, or to its stop: a split may have moved that."""
+    def _advance(self, index: int, end: int) -> int:
+        """Count a span's bytes up to ``end``, or to its stop: a split may have moved that."""
         with self._lock, disk.our_errors(self._path):
             span = self._spans[index]
             end = end if span.stop is None else min(end, span.stop)
             if end <= span.next:
                 return end
-            os.pwrite(self._sidecar, *spans.done_field(index, end - span.start))
-            self._spans[index] = Span(span.start, span.stop, end - span.start)
+            span = self._spans[index] = Span(span.start, span.stop, end - span.start)
+            if end - self._noted[index] >= NOTED_EVERY or span.whole or self._clock() >= self._note_at:
+                self._note(index, span)
             begin = self._started[index]
             if end - begin < WRITEBACK:
                 return end
             self._started[index] = end
         disk.start_writeback(self.data, begin, end)
         return end
+
+    def _note(self, index: int, span: Span) -> None:
+        """Write down that a span's bytes are there, as they are by now."""
+        os.pwrite(self._sidecar, *spans.done_field(index, span.done))
+        self._noted[index] = span.next
+        self._note_at = self._clock() + NOTED_AFTER
 
 
 def _open_data(directory: int) -> int:

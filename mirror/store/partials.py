@@ -52,7 +52,7 @@ class Partial:
         self._beat_at = clock() + HEARTBEAT
         try:
             self._journal = journal.parse(disk.read_file(claim.directory, JOURNAL))
-            self._content = Content(claim.directory, self.path)
+            self._content = Content(claim.directory, self.path, clock=clock)
         except OSError as error:
             claim.release()  # raises when the claim was lost meanwhile: then that is what is wrong
             raise disk.translated(error, self.path) from error
@@ -152,7 +152,7 @@ class Partial:
         return self._content.split(index, at)
 
     def write(self, index: int, offset: int, data: Buffer) -> int:
-        """Write bytes of a span, then note that they are there.
+        """Write bytes of a span; that they are there is noted every half a second or 512 KiB, and at the end.
 
         Args:
             index: The span.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from mirror.transfer.segments import Helpers
@@ -28,6 +29,9 @@ class Crew:
         course: The transfer.
         held: What is here of its file.
         check: Called with every reply and its run; raises when it is not of the same file.
+
+    Attributes:
+        look_at: When it is time for the next look, by the clock.
     """
 
     def __init__(self, course: Course, held: Held, check: Callable[[Reply, Run], None]) -> None:
@@ -37,8 +41,8 @@ class Crew:
         self._widening = Widening(course.policy.max_ranges)
         self._helpers: Helpers | None = None
         self._width = 1
-        self._look_at = 0.0
         self._alone = course.policy.max_ranges < 2
+        self.look_at = inf if self._alone else 0.0
 
     @property
     def error(self) -> StoreError | None:
@@ -53,9 +57,9 @@ class Crew:
             validator: Of the version whose bytes we hold, if this source gave one.
         """
         board, now = self._held.board, self._course.policy.clock()
-        if self._alone or now < self._look_at or board.size is None:
+        if self._alone or board.size is None:
             return
-        self._look_at = now + _LOOK_AFTER
+        self.look_at = now + _LOOK_AFTER
         helpers, rule = self._helpers, self._widening
         if helpers is not None:
             rule.latency = helpers.latency
@@ -77,7 +81,8 @@ class Crew:
 
     def dismiss(self, *, for_good: bool = False) -> None:
         """End all of them; ``for_good`` keeps the first alone from now on."""
-        self._alone = self._alone or for_good
+        if for_good:
+            self._alone, self.look_at = True, inf
         if self._helpers is not None:
             self._helpers.close()
             self._helpers = None

@@ -1,7 +1,7 @@
 """Digests of a file while it is being written, beside the thread that reads the network.
 
-Two lanes run at the same time: the sha256, and everything else (block CRCs, the
-publisher's digests). Buffers come from a ring of few, are filled from the socket,
+Two lanes run at the same time: the sha256 with the block CRCs, which cost a tenth of it,
+and, where the publisher gives other digests, those. Buffers come from a ring of few, are filled from the socket,
 written, hashed by every lane and used again: no byte is copied for hashing. Bytes
 that did not come in order, or were there before, are read back from the page cache.
 
@@ -57,9 +57,9 @@ class Hashing:
         others = wanted - {"sha256"}
         self._pool = Ring(spare or threading.Semaphore(RING))
         self._reads = _Outstanding()
-        self._lanes = [_Lane(path, MultiDigest({"sha256"}), self._reads)]
-        if others or blocks:
-            self._lanes.append(_Lane(path, MultiDigest(others, size=size, blocks=blocks), self._reads))
+        self._lanes = [_Lane(path, MultiDigest({"sha256"}, size=size, blocks=blocks), self._reads)]
+        if others:
+            self._lanes.append(_Lane(path, MultiDigest(others, size=size), self._reads))
         self._queued = 0
         self._size = size
         self._lent: memoryview | None = None

@@ -199,7 +199,7 @@ class Large:
             hashing.follow(held.board.contiguous)
             self._course.watch(Advanced(self._course.file, count))
             self._course.check_stop()
-            if self._ranges_work():
+            if self._course.policy.clock() >= self._crew.look_at and self._ranges_work():
                 self._crew.look(run, self._validator(self._course.url))
         if run.next == (held.board.size if limit is None else limit):
             # The end of the body must be seen: more bytes are refused, and the connection can be used again.

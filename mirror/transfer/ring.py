@@ -6,8 +6,9 @@ import threading
 from queue import Empty, SimpleQueue
 
 #: One buffer: reads of the socket and writes of the file are of this size, large enough that the calls
-#: themselves cost nothing, and small enough that a lane still finds it in the cache.
-BUFFER = 1 << 19
+#: themselves cost little, and small enough that the whole ring stays in a core's cache: with twice as much,
+#: the system takes twice as long to receive and to write (440 MB, 2 MiB of L2, 2026).
+BUFFER = 1 << 18
 #: Buffers of the ring: enough that a short pause of one side does not stop the other. A transfer
 #: always gets the fewer; the others are shared, so that many transfers stay small together.
 RING = 8

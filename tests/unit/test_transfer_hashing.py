@@ -17,7 +17,7 @@ from mirror.transfer.ring import BUFFER, RING
 if TYPE_CHECKING:
     from pathlib import Path
 
-DATA = bytes(value * 7 % 251 for value in range(BUFFER)) * 24
+DATA = bytes(value * 7 % 251 for value in range(BUFFER)) * 48
 
 
 def pour(hashing: Hashing, data: bytes) -> None:
@@ -88,6 +88,6 @@ def test_a_transfer_gets_on_when_nothing_is_left_to_share(tmp_path: Path) -> Non
 
 def test_bytes_that_nobody_wants_any_more_keep_nobody_waiting(tmp_path: Path) -> None:
     hashing = Hashing(tmp_path / "absent", (), size=len(DATA))
-    pour(hashing, DATA[: 10 * BUFFER])
+    pour(hashing, DATA[: 20 * BUFFER])
     hashing.abandon()
     assert "hash" not in {thread.name for thread in threading.enumerate()}
