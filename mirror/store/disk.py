@@ -170,6 +170,8 @@ def remove_tree(path: AnyPath) -> None:
             os.unlink(f"{path}/{name}")  # noqa: PTH108
         os.rmdir(path)  # noqa: PTH106
     except OSError:
+        if not os.path.lexists(path):
+            return  # it was moved away as a whole
         import shutil  # 6 ms, for what is rare: directories in it, or what cannot go
 
         shutil.rmtree(path, ignore_errors=True)
