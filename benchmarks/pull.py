@@ -10,6 +10,7 @@ Cases: big small latency models capped noop help resume
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import platform
@@ -361,6 +362,7 @@ def main() -> None:
     versions = peers.versions()
     print(machine)
     print("; ".join(f"{name} {version}" for name, version in versions.items()))
+    compileall.compile_dir(f"{ROOT}/mirror", quiet=2)  # as an installation does
     root = Path(tempfile.mkdtemp(prefix="pull-benchmark-", dir=options.dir))
     root.chmod(0o755)  # nginx reads it as another user when it is started by root
     try:

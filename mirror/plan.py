@@ -110,6 +110,8 @@ def identity(claims: Iterable[Claim]) -> Digest | None:
 
 def _task(group: list[RemoteFile]) -> Task:
     first, *twins = group
+    if not twins:
+        return Task(first)
     urls = tuple(dict.fromkeys(url for file in group for url in file.urls))
     size = next((file.size for file in group if file.size is not None), None)
     return Task(replace(first, urls=urls, size=size), tuple(twins))

@@ -14,6 +14,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from mirror.ledger import bulk
 from mirror.ledger.canonical import canonical
 from mirror.model import STRONG, Event
 
@@ -34,8 +35,9 @@ ON CONFLICT (artifact, path) DO UPDATE SET
 """
 # The row is there, from the listing, and an update takes half the time of an upsert.
 _STORED_LISTED = """
-UPDATE files SET size = ?3, state = 'held', sha256 = ?4, level = ?5, error = NULL, event = ?6
-WHERE artifact = ?1 AND path = ?2
+UPDATE files SET size = new.column3, state = 'held', sha256 = new.column4, level = new.column5, error = NULL,
+    event = new.column6
+FROM (VALUES) AS new WHERE files.artifact = new.column1 AND files.path = new.column2
 """
 _FAILED = """
 INSERT INTO files (artifact, path, urls, claims, state, error, event)
@@ -58,13 +60,13 @@ ON CONFLICT (artifact) DO UPDATE SET
     revision = excluded.revision, narrowed = excluded.narrowed,
     listed_at = excluded.listed_at, event = excluded.event
 """
-_FILE = "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_FILE = "INSERT INTO files VALUES"
 
 _KNOWN = """
 SELECT asked.value FROM json_each(?) AS asked
 CROSS JOIN blobs ON substr(blobs.sha256, 1, 6) = substr(asked.value, 1, 6) AND blobs.sha256 = asked.value
 """
-_NEW_BLOB = "INSERT INTO blobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_NEW_BLOB = "INSERT INTO blobs VALUES"
 _THIS_BLOB = "WHERE substr(sha256, 1, 6) = substr(?1, 1, 6) AND sha256 = ?1"
 # Bytes that were only found again, not read, take back `missing` and `removed` and prove nothing.
 _BLOB_AGAIN = f"""
@@ -118,7 +120,7 @@ def _listed(connection: sqlite3.Connection, run: Sequence[Fact]) -> None:
         ]
         if old:
             connection.execute("DELETE FROM files WHERE artifact = ?", (artifact,))
-        connection.executemany(_FILE, rows)
+        bulk.run(connection, _FILE, rows)
         header = (artifact, detail["revision"], None if narrowed is None else canonical(narrowed), at, seq)
         connection.execute(_LISTED, header)
 
@@ -156,7 +158,7 @@ def _stored(connection: sqlite3.Connection, run: Sequence[Fact]) -> None:
             None if blocks is None else binascii.a2b_base64(blocks),
             seq, at if read else None, "intact" if read else None, 1,
         ))  # fmt: skip
-    if connection.executemany(_STORED_LISTED, files).rowcount < len(files):
+    if bulk.run(connection, _STORED_LISTED, files) < len(files):
         connection.executemany(_STORED, files)
     _remember(connection, blobs)
 
@@ -173,7 +175,7 @@ def _remember(connection: sqlite3.Connection, blobs: Sequence[tuple[Any, ...]]) 
         else:
             known.add(row[0])
             new.append(row)
-    connection.executemany(_NEW_BLOB, new)
+    bulk.run(connection, _NEW_BLOB, new)
     if again:
         connection.executemany(_BLOB_AGAIN, again)
 
@@ -220,7 +222,7 @@ def _verified(connection: sqlite3.Connection, run: Sequence[Fact]) -> None:
             sha256, _, verdict = judged
             nothing = (None,) * 6
             row = (sha256, *nothing, seq, None if looked else at, verdict, int(verdict != "missing"))
-            connection.execute(_NEW_BLOB, row)
+            bulk.run(connection, _NEW_BLOB, [row])
 
 
 def _removed(connection: sqlite3.Connection, run: Sequence[Fact]) -> None:

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from mirror.errors import TamperedError
+from mirror.ledger import bulk
 from mirror.ledger import connection as connections
 from mirror.ledger.anchor import START, Head, anchor_path, read_anchor, write_anchor
 from mirror.ledger.canonical import canonical, event_hash
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-_INSERT = "INSERT INTO events (seq, at, kind, subject, detail, prev, hash) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO events (seq, at, kind, subject, detail, prev, hash) VALUES"
 _LAST = "SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1"
 _SET_HEAD = "INSERT INTO meta VALUES ('head', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
@@ -159,7 +160,7 @@ class Ledger(Reader):
             digest = event_hash(seq, at, kind, subject, detail, prev)
             chained.append((seq, at, kind, subject, detail, prev, digest))
             prev = digest
-        self._connection.executemany(_INSERT, chained)
+        bulk.run(self._connection, _INSERT, chained)
         return Head(seq, prev)
 
     def _checked_head(self) -> Head:

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
+import sys
+import time
 from typing import TYPE_CHECKING
 
 from mirror.errors import ConnectionDroppedError, SourceError, StalledError
@@ -23,6 +26,13 @@ if TYPE_CHECKING:
 
 #: Informational responses that are skipped before the real one; a host that sends more is not answering.
 _MAX_INFORMATIONAL = 20
+#: Seconds after its last use in which a connection is not asked whether the host has closed it. Should it
+#: have, the request is repeated on a fresh one, as always when a connection dies before the answer begins.
+_FRESH = 0.1
+#: Whether the system itself ends a read that takes too long (SO_RCVTIMEO, socket(7)). Python's own timeout
+#: asks with ``poll`` before every read, a tenth of the time of a small file.
+_SYSTEM_TIMES = sys.platform.startswith(("linux", "darwin"))
+_TIMEVAL = struct.Struct("@ll")
 
 
 class Connection:
@@ -43,6 +53,8 @@ class Connection:
         self._poll = select.poll()
         self._aborted = False
         self._timeout: float | None = None
+        self._times: Callable[[float | None], None] | None = None
+        self._used_at = 0.0
         self._buffer = bytearray(MAX_HEAD)
         self._view = memoryview(self._buffer)
         self._start = self._end = 0
@@ -61,7 +73,11 @@ class Connection:
                 assert self._sock is not None
                 self._hold(tls().wrap_socket(self._sock, server_hostname=host, do_handshake_on_connect=False))
                 self._sock.do_handshake()  # type: ignore[attr-defined] # what wrap_socket returned
-            self._poll.register(self._sock, select.POLLIN)  # type: ignore[arg-type] # connected by now
+            assert self._sock is not None
+            self._poll.register(self._sock, select.POLLIN)
+            # Above TLS, a read that the system ends would be an error of the TLS layer.
+            self._times = self._sock.settimeout if tls or not _SYSTEM_TIMES else self._time_by_system
+            self._times(timeout)
         except TimeoutError as error:
             self.close()
             raise ConnectionDroppedError(f"nobody answers within {timeout} s") from error
@@ -94,6 +110,13 @@ class Connection:
         if self._aborted:
             raise ConnectionAbortedError("stopped")
 
+    def _time_by_system(self, seconds: float | None) -> None:
+        assert self._sock is not None
+        self._sock.settimeout(None)
+        micros = 0 if seconds is None else max(1, round(seconds * 1e6))
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self._sock.setsockopt(socket.SOL_SOCKET, option, _TIMEVAL.pack(micros // 10**6, micros % 10**6))
+
     def send(self, message: bytes, *, timeout: float | None) -> None:
         """Write one whole request; ``timeout`` seconds hold for this and for every read that follows.
 
@@ -105,10 +128,11 @@ class Connection:
         self.answered = False
         try:
             if timeout != self._timeout:
-                self._sock.settimeout(timeout)
+                assert self._times is not None
+                self._times(timeout)
                 self._timeout = timeout
             self._sock.sendall(message)
-        except TimeoutError as error:
+        except (TimeoutError, BlockingIOError) as error:
             raise StalledError(f"nothing was taken for {timeout} s") from error
         except OSError as error:
             raise failure(error) from error
@@ -186,7 +210,7 @@ class Connection:
         assert self._sock is not None
         try:
             count = self._sock.recv_into(buffer)
-        except TimeoutError as error:
+        except (TimeoutError, BlockingIOError) as error:
             raise StalledError(f"no byte for {self._timeout} s") from error
         except OSError as error:
             raise failure(error) from error
@@ -198,7 +222,11 @@ class Connection:
         """Whether it can carry another request: nothing was left over, and the host has neither spoken nor closed."""
         if self._sock is None or self._aborted or self._start != self._end:
             return False
-        return not self._poll.poll(0)
+        return time.monotonic() - self._used_at < _FRESH or not self._poll.poll(0)
+
+    def rest(self) -> None:
+        """Note that the response to the last request was read to its end."""
+        self._used_at = time.monotonic()
 
     def abort(self) -> None:
         """End it from another thread: whoever is blocked in a read gets an error at once."""

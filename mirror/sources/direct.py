@@ -144,6 +144,7 @@ class Direct:
         """Take a connection back whose body is closed."""
         with self._lock:
             idle = self._idle.setdefault(connection.origin, [])
+            connection.rest()
             if reusable and not self._closed and len(idle) < _KEPT:
                 idle.append(connection)
                 return

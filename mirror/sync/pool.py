@@ -2,7 +2,7 @@
 
 A near source answers one thread faster than several, for they share the interpreter
 and the cores; a far one is only as fast as the number of requests under way. So the
-pool begins small, and grows as long as the processor idles and growing keeps it busier.
+pool begins with one, and grows as long as the processor idles and growing keeps it busier.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ TICK = 0.01
 #: Processor seconds of this process for every second of wall time above which it works
 #: rather than waits: one more thread would only take turns with the others.
 _WORKING = 0.5
-_FIRST_THREADS = 2
 #: How many times more threads there are, at the most, after a tick of waiting.
 _FACTOR = 4
 #: By how much more threads must have raised the processor's share for even more to be tried. On a machine
@@ -59,7 +58,7 @@ class Pool(Generic[T]):
         self._items.extend(items)
         try:
             with self._ended:
-                self._start(min(_FIRST_THREADS, self._jobs, len(self._items)))
+                self._start(min(1, len(self._items)))
                 self._grow_until_the_end()
         except BaseException:
             self._stop.set()

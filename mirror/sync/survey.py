@@ -101,7 +101,7 @@ def with_claims(file: RemoteFile, pins: Iterable[Claim], lock: Lock, seen: str |
     """Return ``file`` with every word on it: the catalog's of today, the lock's, and our own of first contact."""
     first = (Claim(Digest("sha256", seen), Authority.LEDGER, "first contact"),) if seen else ()
     claims = dict.fromkeys((*file.claims, *pins, *lock.claims(file), *first))
-    return replace(file, claims=tuple(claims))
+    return file if len(claims) == len(file.claims) else replace(file, claims=tuple(claims))
 
 
 def pins_of(artifact: Artifact) -> Mapping[str, tuple[Claim, ...]]:

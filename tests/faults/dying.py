@@ -7,7 +7,6 @@ Without it the number of all is written to stderr at the end.
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import sys
@@ -31,13 +30,15 @@ class _Hook:
 
 def main() -> None:
     """Run the program under the hook."""
+    from mirror.cli import cli
     from mirror.cli import main as program
 
     hook = _Hook(int(os.environ.get("DIE_AT", "0")))
-    if "DIE_AT" not in os.environ:
-        atexit.register(lambda: print(f"changes: {hook.seen}", file=sys.stderr))
     sys.addaudithook(hook)
-    program()
+    if "DIE_AT" in os.environ:
+        program()
+    cli.main(standalone_mode=False)  # which, unlike the program, comes back
+    print(f"changes: {hook.seen}", file=sys.stderr)
 
 
 if __name__ == "__main__":
