@@ -31,6 +31,28 @@ NOTED_EVERY = 1 << 19
 NOTED_AFTER = 0.5
 
 
+class _Stream:
+    """A span that is being written: one for each, and changed by every buffer, so not a value.
+
+    Attributes:
+        start, stop: As the span's.
+        next: Offset of the first byte that is missing.
+        noted: The same, as the ``spans`` file has it.
+        flushed: Offset up to which the system was asked to write to the disk.
+    """
+
+    __slots__ = ("flushed", "next", "noted", "start", "stop")
+
+    def __init__(self, span: Span) -> None:
+        self.start, self.stop = span.start, span.stop
+        self.next = self.noted = self.flushed = span.next
+
+    @property
+    def span(self) -> Span:
+        """What it is now."""
+        return Span(self.start, self.stop, self.next - self.start)
+
+
 class Content:
     """The open files of a partial.
 
@@ -53,17 +75,14 @@ class Content:
         self._lock = threading.Lock()
         self.data = _open_data(directory)
         self._sidecar = -1
-        self._spans: list[Span] = []
-        self._noted: list[int] = []
+        self._streams: list[_Stream] = []
         self._note_at = 0.0
         try:
             self._sidecar = os.open(SPANS, os.O_RDWR | os.O_CREAT, 0o666, dir_fd=directory)
-            self._spans = self._read_spans()
-            self._noted = [span.next for span in self._spans]
+            self._streams = [_Stream(span) for span in self._read_spans()]
         except OSError:
             self.close()
             raise
-        self._started = [span.next for span in self._spans]
 
     @property
     def size(self) -> int:
@@ -74,7 +93,7 @@ class Content:
     def spans(self) -> list[Span]:
         """The spans as they are now."""
         with self._lock:
-            return list(self._spans)
+            return [stream.span for stream in self._streams]
 
     def restart(self, fresh: Sequence[Span]) -> None:
         """Forget all bytes and begin with other spans.
@@ -89,44 +108,40 @@ class Content:
             sidecar = os.open(SPANS, os.O_RDWR, dir_fd=self._directory)
             os.close(self._sidecar)
             self._sidecar = sidecar
-            self._spans = list(fresh)
-            self._started = [span.start for span in fresh]
-            self._noted = [span.next for span in fresh]
+            self._streams = [_Stream(span) for span in fresh]
             os.ftruncate(self.data, 0)
 
     def split(self, index: int, at: int) -> int:
         """Cut a span in two and return the index of the new one; see ``Partial.split``."""
         with self._lock, disk.our_errors(self._path):
-            old = self._spans[index]
+            old = self._streams[index]
             if at < old.next or (old.stop is not None and at >= old.stop):
-                raise ValueError(f"cannot cut {old} at {at}")
+                raise ValueError(f"cannot cut {old.span} at {at}")
             new = Span(at, old.stop)
             # In this order both claim the same bytes for a moment, and none is left out.
-            os.pwrite(self._sidecar, spans.encode([new]), spans.record_at(len(self._spans)))
+            os.pwrite(self._sidecar, spans.encode([new]), spans.record_at(len(self._streams)))
             os.pwrite(self._sidecar, *spans.stop_field(index, at))
-            self._spans[index] = Span(old.start, at, old.done)
-            self._spans.append(new)
-            self._started.append(at)
-            self._noted.append(at)
-            return len(self._spans) - 1
+            old.stop = at
+            self._streams.append(_Stream(new))
+            return len(self._streams) - 1
 
     def write(self, index: int, offset: int, data: Buffer) -> int:
         """Write bytes of a span, and note them soon; return how many it took. See ``Partial.write``."""
-        span = self._spans[index]
-        if not span.start <= offset <= span.next:
-            raise ValueError(f"offset {offset} leaves a gap in {span}")
+        stream = self._streams[index]
+        if not stream.start <= offset <= stream.next:
+            raise ValueError(f"offset {offset} leaves a gap in {stream.span}")
         rest = memoryview(data).cast("B")
-        if span.stop is not None:
-            rest = rest[: span.stop - offset]
+        if stream.stop is not None:
+            rest = rest[: stream.stop - offset]
         end = offset
         try:
             while rest:
                 taken = os.pwrite(self.data, rest, end)
                 end, rest = end + taken, rest[taken:]
         except OSError as error:
-            self._advance(index, end)
+            self._advance(index, stream, end)
             raise disk.translated(error, self._path) from error
-        return self._advance(index, end) - offset
+        return self._advance(index, stream, end) - offset
 
     def sync(self) -> None:
         """Wait until the bytes are on the disk; forget them when they did not get there.
@@ -142,10 +157,9 @@ class Content:
         except OSError as error:
             with self._lock, disk.our_errors(self._path):
                 # In place, because a full disk has no room for a new file.
-                for index, span in enumerate(self._spans):
+                for index, stream in enumerate(self._streams):
                     os.pwrite(self._sidecar, *spans.done_field(index, 0))
-                    self._spans[index] = Span(span.start, span.stop)
-                    self._noted[index] = span.start
+                    stream.next = stream.noted = stream.flushed = stream.start
                 os.ftruncate(self.data, 0)
             raise disk.translated(error, self._path) from error
 
@@ -155,9 +169,9 @@ class Content:
         What cannot be noted any more is fetched again: it is no reason to lose what can.
         """
         with self._lock, suppress(OSError):
-            for index, span in enumerate(self._spans):
-                if span.next > self._noted[index]:
-                    self._note(index, span)
+            for index, stream in enumerate(self._streams):
+                if stream.next > stream.noted:
+                    self._note(index, stream)
         for fd in sorted({self.data, self._sidecar} - {-1}):
             os.close(fd)
         self.data = self._sidecar = -1
@@ -174,27 +188,28 @@ class Content:
             os.ftruncate(self._sidecar, len(true))
         return there
 
-    def _advance(self, index: int, end: int) -> int:
-        """Count a span's bytes up to ``end``, or to its stop: a split may have moved that."""
-        with self._lock, disk.our_errors(self._path):
-            span = self._spans[index]
-            end = end if span.stop is None else min(end, span.stop)
-            if end <= span.next:
+    def _advance(self, index: int, stream: _Stream, end: int) -> int:
+        """Count a stream's bytes up to ``end``, or to its stop: a split may have moved that."""
+        with self._lock:
+            if stream.stop is not None:
+                end = min(end, stream.stop)
+            if end <= stream.next:
                 return end
-            span = self._spans[index] = Span(span.start, span.stop, end - span.start)
-            if end - self._noted[index] >= NOTED_EVERY or span.whole or self._clock() >= self._note_at:
-                self._note(index, span)
-            begin = self._started[index]
+            stream.next = end
+            if end - stream.noted >= NOTED_EVERY or end == stream.stop or self._clock() >= self._note_at:
+                with disk.our_errors(self._path):
+                    self._note(index, stream)
+            begin = stream.flushed
             if end - begin < WRITEBACK:
                 return end
-            self._started[index] = end
+            stream.flushed = end
         disk.start_writeback(self.data, begin, end)
         return end
 
-    def _note(self, index: int, span: Span) -> None:
-        """Write down that a span's bytes are there, as they are by now."""
-        os.pwrite(self._sidecar, *spans.done_field(index, span.done))
-        self._noted[index] = span.next
+    def _note(self, index: int, stream: _Stream) -> None:
+        """Write down that a stream's bytes are there, as they are by now."""
+        os.pwrite(self._sidecar, *spans.done_field(index, stream.next - stream.start))
+        stream.noted = stream.next
         self._note_at = self._clock() + NOTED_AFTER
 
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at a file that another process is fetching.
 _BUSY_PAUSE = 0.3
+#: Bytes a file, on the average, up to which a pull takes the interpreter's time, which threads can only share.
+_SMALL = 1 << 20
 
 
 def fetch(
@@ -69,7 +71,8 @@ def fetch(
             recorder.put(Entry(event))
         work = _Work(parts, request, recorder, outcome, since, peer, watch, stop)
         tasks: list[Task | Adoption] = [*plan.adopt, *plan.fetch]
-        Pool(work.do, jobs=request.jobs, stop=stop).run(tasks)
+        first = 2 if plan.bytes_to_fetch > _SMALL * len(plan.fetch) else 1
+        Pool(work.do, jobs=request.jobs, stop=stop, first=first).run(tasks)
     except BaseException:
         recorder.put(Entry(rows.pulled(outcome)))
         with suppress(StoreError, LedgerError):  # what is being raised is the cause, and worth more

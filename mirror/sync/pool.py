@@ -2,7 +2,7 @@
 
 A near source answers one thread faster than several, for they share the interpreter
 and the cores; a far one is only as fast as the number of requests under way. So the
-pool begins with one, and grows as long as the processor idles and growing keeps it busier.
+pool begins small, and grows as long as the processor idles and growing keeps it busier.
 """
 
 from __future__ import annotations
@@ -40,12 +40,14 @@ class Pool(Generic[T]):
     Args:
         work: Called with each item, in threads; what it raises stops the pool and is raised by ``run``.
         jobs: The most threads at once.
+        first: Threads to begin with.
         stop: Set to make threads take no further item.
     """
 
-    def __init__(self, work: Callable[[T], None], *, jobs: int, stop: threading.Event) -> None:
+    def __init__(self, work: Callable[[T], None], *, jobs: int, stop: threading.Event, first: int = 1) -> None:
         self._work = work
         self._jobs = max(1, jobs)
+        self._first = min(first, self._jobs)
         self._stop = stop
         self._items: deque[T] = deque()
         self._threads = 0
@@ -58,7 +60,7 @@ class Pool(Generic[T]):
         self._items.extend(items)
         try:
             with self._ended:
-                self._start(min(1, len(self._items)))
+                self._start(min(self._first, len(self._items)))
                 self._grow_until_the_end()
         except BaseException:
             self._stop.set()

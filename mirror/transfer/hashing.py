@@ -6,7 +6,8 @@ written, hashed by every lane and used again: no byte is copied for hashing. Byt
 that did not come in order, or were there before, are read back from the page cache.
 
 A lane takes its work in the order in which it was given, so that what is hashed is
-always the file from its beginning. Short files need no threads.
+always the file from its beginning. Short files need no threads, and where other files
+keep every core busy, the thread that writes hashes as well.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.digests import BLOCKS_FROM, MultiDigest
 from mirror.errors import StoreError
+from mirror.transfer.cores import Cores
 from mirror.transfer.ring import BUFFER, RING, Filled, Ring
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Hashing:
         algorithms: What to compute; ``git-sha1`` only with a size.
         size: Bytes of the whole file, where known.
         spare: Counts the buffers that transfers share; None is no limit.
+        cores: Says whether there may be threads; None is yes.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Hashing:
         *,
         size: int | None,
         spare: threading.Semaphore | None = None,
+        cores: Cores | None = None,
     ) -> None:
         wanted = {name for name in algorithms if name != "git-sha1" or size is not None}
         blocks = size is None or size > BLOCKS_FROM
@@ -63,6 +67,8 @@ class Hashing:
         self._queued = 0
         self._size = size
         self._lent: memoryview | None = None
+        self._cores = cores or Cores(2)
+        self._threads: bool | None = None
 
     def buffer(self) -> memoryview:
         """Return a buffer that nobody uses; waits for one when hashing is slower than the network.
@@ -88,8 +94,7 @@ class Hashing:
             return
         self._queued += count
         if (self._size or self._queued) > THREADS_FROM:
-            for lane in self._lanes:
-                lane.start()
+            self._start()
         work = Filled(buffer, count, self._pool, len(self._lanes))
         for lane in self._lanes:
             lane.do(work)
@@ -113,6 +118,14 @@ class Hashing:
                 lane.do(work)
         self._queued = frontier
 
+    def _start(self) -> None:
+        """Have threads from now on, if there is a core for them."""
+        if self._threads is None:
+            self._threads = self._cores.enter()
+        if self._threads:
+            for lane in self._lanes:
+                lane.start()
+
     def finish(self, size: int) -> tuple[Mapping[str, Digest], tuple[int, ...]]:
         """Return digests and block CRCs of the whole file of ``size`` bytes, and end the threads.
 
@@ -134,6 +147,9 @@ class Hashing:
         for lane in self._lanes:
             lane.end()
         self._pool.close()
+        if self._threads is not None:
+            self._cores.leave()
+            self._threads = None
 
     def abandon(self) -> None:
         """End the threads without the work that waits: the bytes do not count."""

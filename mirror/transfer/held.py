@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mirror.model import Claim, Digest, RemoteFile
     from mirror.sources.reply import Reply
     from mirror.store import Partial
+    from mirror.transfer.cores import Cores
 
 
 class Held:
@@ -32,6 +33,7 @@ class Held:
         file: What is promised.
         partial: Where its bytes are written; what it has is taken up if it fits the promise.
         spare: Counts the buffers that transfers share.
+        cores: Says whether the file may be hashed in threads.
 
     Attributes:
         partial: The same.
@@ -40,12 +42,19 @@ class Held:
         pieced: Whether they came in more than one reply.
     """
 
-    def __init__(self, file: RemoteFile, partial: Partial, *, spare: threading.Semaphore | None = None) -> None:
+    def __init__(
+        self,
+        file: RemoteFile,
+        partial: Partial,
+        *,
+        spare: threading.Semaphore | None = None,
+        cores: Cores | None = None,
+    ) -> None:
         self.partial = partial
         self.past = Past.from_journal(partial.journal)
         self.pieced = True
         self._file = file
-        self._spare = spare
+        self._spare, self._cores = spare, cores
         self._hashing: Hashing | None = None
         self._replies: list[tuple[Claim, ...]] = []
         size = file.size if file.size is not None else self.past.size
@@ -65,7 +74,9 @@ class Held:
         """The digests of the bytes, from the first one on."""
         if self._hashing is None:
             algorithms = algorithms_for((*self._file.claims, *self.past.claims))
-            self._hashing = Hashing(self.partial.path, algorithms, size=self.board.size, spare=self._spare)
+            self._hashing = Hashing(
+                self.partial.path, algorithms, size=self.board.size, spare=self._spare, cores=self._cores
+            )
         return self._hashing
 
     def forget(self, size: int | None) -> None:

@@ -54,7 +54,7 @@ class Large:
     """
 
     def __init__(self, course: Course, partial: Partial) -> None:
-        self.held = Held(course.file, partial, spare=course.policy.spare)
+        self.held = Held(course.file, partial, spare=course.policy.spare, cores=course.policy.cores)
         self.reply: Reply | None = None
         self._course = course
         self._crew = Crew(course, self.held, self.check)

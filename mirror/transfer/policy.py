@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from mirror.transfer.cores import Cores
 from mirror.transfer.limits import HostLimits, RateLimit
 from mirror.transfer.ring import SPARE
 
@@ -46,6 +47,7 @@ class Policy:
         rate: Limit of the sum of all transfers, if any.
         hosts: Limits of requests to one host.
         spare: Buffers that its transfers share beyond the two that each has.
+        cores: Who of them may hash in threads.
         clock: Seconds, never going back.
         now: The time of day, aware, UTC.
         sleep: Waits so many seconds, or until the event is set.
@@ -64,6 +66,7 @@ class Policy:
     rate: RateLimit | None = None
     hosts: HostLimits = field(default_factory=HostLimits)
     spare: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(SPARE))
+    cores: Cores = field(default_factory=Cores)
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = _now
     sleep: Callable[[float, threading.Event], None] = _sleep

@@ -11,6 +11,7 @@ import pytest
 
 from mirror.digests import BLOCK
 from mirror.errors import StoreError
+from mirror.transfer.cores import Cores
 from mirror.transfer.hashing import Hashing
 from mirror.transfer.ring import BUFFER, RING
 
@@ -91,3 +92,16 @@ def test_bytes_that_nobody_wants_any_more_keep_nobody_waiting(tmp_path: Path) ->
     pour(hashing, DATA[: 20 * BUFFER])
     hashing.abandon()
     assert "hash" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_only_files_that_find_an_idle_core_are_hashed_in_threads(tmp_path: Path) -> None:
+    cores = Cores(2)
+    first, second = (Hashing(tmp_path / "absent", (), size=len(DATA), cores=cores) for _ in range(2))
+    before = threading.active_count()
+    pour(first, DATA[:BUFFER])
+    assert threading.active_count() == before + 1
+    pour(second, DATA)
+    assert threading.active_count() == before + 1
+    assert second.finish(len(DATA))[0]["sha256"].hex == hashlib.sha256(DATA).hexdigest()
+    first.abandon()
+    assert cores.enter(), "both have left"
