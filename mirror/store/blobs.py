@@ -115,10 +115,21 @@ def _rename(layout: Layout, sha256: str, source: str, directory: int | None = No
     try:
         os.rename(source, target, src_dir_fd=directory)
     except FileNotFoundError:
-        Path(above).mkdir(parents=True, exist_ok=True)
-        touched.update(map(str, (layout.blobs, layout.blobs.parent, layout.root)))
+        touched.update(_make(layout, above))
         os.rename(source, target, src_dir_fd=directory)
     touched.add(above)
+
+
+def _make(layout: Layout, directory: str) -> list[str]:
+    """Make a directory of blobs; return those that have, or may have, a new name in them."""
+    try:
+        os.mkdir(directory)  # noqa: PTH102
+    except FileExistsError:
+        pass  # another process has just made it, and may not have flushed it yet
+    except FileNotFoundError:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        return [str(layout.blobs), str(layout.blobs.parent), str(layout.root)]
+    return [str(layout.blobs)]
 
 
 def _size(path: str) -> int | None:

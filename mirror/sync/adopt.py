@@ -23,13 +23,13 @@ class Held:
 
     Attributes:
         sha256: Their name.
-        path: Where they are, or will be.
+        path: Where they are; None while ``data`` waits to be published.
         data: The bytes, while they wait to be published.
         digests: What is known of them, by algorithm.
     """
 
     sha256: str
-    path: Path
+    path: Path | None = None
     data: bytes | None = None
     digests: Mapping[str, Digest] = field(default_factory=dict)
 
@@ -75,6 +75,7 @@ def _known(held: Held, wanted: frozenset[str]) -> tuple[Mapping[str, Digest], in
         fresh = MultiDigest(wanted, size=len(held.data))
         fresh.update(held.data)
         return fresh.result(), len(held.data), ()
+    assert held.path is not None
     try:
         size = held.path.stat().st_size
         if enough:

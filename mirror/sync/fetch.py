@@ -187,7 +187,8 @@ class _Work:
                 entries.append(Entry(rows.members(receipt.sha256, insides.members)))
             self._recorder.put(*entries)
             self._count(receipt.evidence.level, wire_bytes=receipt.wire_bytes)
-            return Held(receipt.sha256, parts.store.blob_path(receipt.sha256), receipt.data, receipt.digests)
+            path = None if receipt.data is not None else parts.store.blob_path(receipt.sha256)
+            return Held(receipt.sha256, path, receipt.data, receipt.digests)
 
     def _insides(self, file: RemoteFile) -> Insides | None:
         """Return what looks inside ``file``; None when it is no archive, or nobody wants to know."""

@@ -23,7 +23,7 @@ TICK = 0.01
 #: rather than waits: one more thread would only take turns with the others.
 _WORKING = 0.5
 #: How many times more threads there are, at the most, after a tick of waiting.
-_FACTOR = 4
+_FACTOR = 6
 #: By how much more threads must have raised the processor's share for even more to be tried. On a machine
 #: that is busy with other work the share is low as well, and more threads do not raise it.
 _GAIN = 1.2
