@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mirror.store import Partial, Store
 
 #: Rows that are worth a transaction at once, and the seconds that the first of fewer may wait for more.
-BATCH = 512
+BATCH = 256
 LINGER = 0.05
 #: Bytes of small files that may wait in memory for their names.
 PENDING_BYTES = 24 << 20
