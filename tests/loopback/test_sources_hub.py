@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import huggingface_hub
@@ -25,41 +24,15 @@ from mirror.model import Authority, Claim, Digest, Listing
 from mirror.sources.access import HubAccess
 from mirror.sources.listing import list_artifact
 from mirror.sources.opener import Openers
+from tests.artifacts import REPO, Artifact, File
 from tests.loopback.scripted import Peer, Script, Scripted, answer, routes, scripted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 COMMIT = "c" * 40
-REPO = "google/bert_uncased_L-2_H-128_A-2"
 REVISION = f"/api/models/{REPO}/revision/main?blobs=true"
 SHA256, BLOB = "a" * 64, "b" * 40
-
-
-@dataclass(frozen=True)
-class File:
-    path: str
-    urls: tuple[str, ...] = ()
-    promised_size: int | None = None
-    pins: tuple[Claim, ...] = ()
-
-    def claims(self) -> tuple[Claim, ...]:
-        return self.pins
-
-
-@dataclass(frozen=True)
-class Artifact:
-    name: str = "bert-tiny@huggingface"
-    kind: str = "hub"
-    repo: str | None = REPO
-    revision: str | None = None
-    url: str | None = None
-    code: str | None = None
-    files: tuple[File, ...] = ()
-
-    @property
-    def ref(self) -> str:
-        return self.revision or "main"
 
 
 def repo_json(**changes: Any) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,26 +12,11 @@ from mirror.model import Authority
 from mirror.sources.access import HubAccess
 from mirror.sources.listing import list_artifact
 from mirror.sources.opener import Openers
-from tests.upstream_world import COMMIT, CONFIG, REPO, WEIGHTS, resolve, serving
+from tests.artifacts import Artifact
+from tests.upstream_world import COMMIT, CONFIG, WEIGHTS, resolve, serving
 
 if TYPE_CHECKING:
-    from mirror.sources.published import PromisedFile
     from mirror.sources.reply import Reply
-
-
-@dataclass(frozen=True)
-class Artifact:
-    name: str = "bert-tiny@huggingface"
-    kind: str = "hub"
-    repo: str | None = REPO
-    revision: str | None = None
-    url: str | None = None
-    code: str | None = None
-    files: tuple[PromisedFile, ...] = ()
-
-    @property
-    def ref(self) -> str:
-        return self.revision or "main"
 
 
 def body_of(reply: Reply) -> bytes:

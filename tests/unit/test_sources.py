@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
@@ -32,6 +32,7 @@ from mirror.sources.opener import Openers
 from mirror.sources.peer import index_lines, list_peer, peer_base, peer_url, read_index, with_peers
 from mirror.sources.proxies import proxies
 from mirror.wire import BodySpan, Validator
+from tests.artifacts import Artifact, File
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,30 +40,8 @@ if TYPE_CHECKING:
 PIN = Claim(Digest("sha256", "a" * 64), Authority.CATALOG, "catalog.json")
 
 
-@dataclass(frozen=True)
-class File:
-    path: str
-    urls: tuple[str, ...] = ()
-    promised_size: int | None = None
-    pins: tuple[Claim, ...] = ()
-
-    def claims(self) -> tuple[Claim, ...]:
-        return self.pins
-
-
-@dataclass(frozen=True)
-class Artifact:
-    name: str = "m@s"
-    kind: str = "http"
-    repo: str | None = None
-    revision: str | None = None
-    url: str | None = None
-    code: str | None = None
-    files: tuple[File, ...] = ()
-
-    @property
-    def ref(self) -> str:
-        return self.revision or "main"
+def promised(**facts: Any) -> Artifact:
+    return Artifact(**{"name": "m@s", "kind": "http", "repo": None, **facts})
 
 
 def no_client() -> httpx2.Client:
@@ -158,12 +137,12 @@ def test_a_folder_lists_its_files_with_the_promised_digests(tmp_path: Path) -> N
     (tmp_path / "deep" / "b.txt").write_bytes(b"bb")
     (tmp_path / "a.txt").write_bytes(b"a")
     (tmp_path / "same.txt").symlink_to("a.txt")
-    artifact = Artifact(kind="folder", url=str(tmp_path), files=(File("a.txt", pins=(PIN,)),))
+    artifact = promised(kind="folder", url=str(tmp_path), files=(File("a.txt", pins=(PIN,)),))
     files = listed(artifact).files
     assert [(file.path, file.size) for file in files] == [("a.txt", 1), ("deep/b.txt", 2), ("same.txt", 1)]
     assert [file.claims for file in files] == [(PIN,), (), ()]
     assert read(files[1].urls[0])[1] == b"bb"
-    assert listed(replace(artifact, url=tmp_path.as_uri())).files == files
+    assert listed(artifact._replace(url=tmp_path.as_uri())).files == files
 
 
 def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
@@ -190,7 +169,7 @@ def test_a_name_that_cannot_be_held_is_said(tmp_path: Path) -> None:
 
 
 def test_a_catalog_list_becomes_files() -> None:
-    artifact = Artifact(
+    artifact = promised(
         files=(File("b.zip", ("https://h/b.zip", "https://g/b.zip"), 5, (PIN,)), File("a", ("https://h/a",)))
     )
     found = listed(artifact)
@@ -204,11 +183,11 @@ def test_a_catalog_list_becomes_files() -> None:
 @pytest.mark.parametrize(
     ("artifact", "error"),
     [
-        (Artifact(), CatalogError),
-        (Artifact(files=(File("x"),)), CatalogError),
-        (Artifact(kind="folder"), CatalogError),
-        (Artifact(kind="carrier-pigeon", url="x"), CatalogError),
-        (Artifact(kind="baidu-pan", url="https://pan.baidu.com/s/1abc", code="wxyz"), WaitingError),
+        (promised(), CatalogError),
+        (promised(files=(File("x"),)), CatalogError),
+        (promised(kind="folder"), CatalogError),
+        (promised(kind="carrier-pigeon", url="x"), CatalogError),
+        (promised(kind="baidu-pan", url="https://pan.baidu.com/s/1abc", code="wxyz"), WaitingError),
     ],
 )
 def test_what_cannot_be_listed_says_why(artifact: Artifact, error: type[MirrorError]) -> None:
@@ -217,11 +196,11 @@ def test_what_cannot_be_listed_says_why(artifact: Artifact, error: type[MirrorEr
 
 
 def test_a_share_is_handed_to_a_person_with_its_code() -> None:
-    share = hand_off(Artifact(kind="baidu-pan", url="https://pan.baidu.com/s/1MjugY49rz51VN6PO2_LRyQ ", code="uyul"))
+    share = hand_off(promised(kind="baidu-pan", url="https://pan.baidu.com/s/1MjugY49rz51VN6PO2_LRyQ ", code="uyul"))
     assert share.url == "https://pan.baidu.com/s/1MjugY49rz51VN6PO2_LRyQ?pwd=uyul"
     assert "ingest" in share.steps[-1]
     assert any("uyul" in step for step in share.steps)
-    assert hand_off(Artifact(kind="baidu-pan")).url is None
+    assert hand_off(promised(kind="baidu-pan")).url is None
 
 
 # --- formats
@@ -306,9 +285,9 @@ def test_a_peer_s_index_comes_back_as_its_word(tmp_path: Path) -> None:
     assert (file.path, file.size, file.sha256, file.claims[0].authority) == ("a", 1, "b" * 64, Authority.PEER)
     assert (missing.path, missing.size, missing.urls, missing.claims) == ("b", 2, (), ())
     # An artifact of the catalog that is a peer: what the peer has under that name, else all that it has.
-    artifact = Artifact(kind="peer", url=str(tmp_path))
+    artifact = promised(kind="peer", url=str(tmp_path))
     assert listed(artifact).files == offer.held
-    everything = listed(replace(artifact, name="head@peer"))
+    everything = listed(artifact._replace(name="head@peer"))
     assert [(f.artifact, f.path) for f in everything.files] == [("head@peer", "m@s/a"), ("head@peer", "n@s/a")]
     (tmp_path / "index.json").write_text("".join(index_lines([], 0)))
     with pytest.raises(NotFoundError):
