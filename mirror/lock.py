@@ -8,12 +8,12 @@ pull asks no source what the artifact consists of.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mirror.errors import CatalogError, ReadOnlyStoreError, StoreError
+from mirror.errors import CatalogError
 from mirror.model import Authority, Claim, Digest, Listing, RemoteFile
+from mirror.writing import replace_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -66,21 +66,14 @@ class Lock:
 
         Raises:
             ReadOnlyStoreError: The mirror belongs to somebody else.
-            StoreError: The file cannot be written.
+            DiskFullError: There is no room.
+            StoreError: The file cannot be written, for another reason.
         """
         document = {
             "schema": SCHEMA,
             "artifacts": {name: _entry(listing) for name, listing in sorted(self.listings.items())},
         }
-        text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-        fresh = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            fresh.write_text(text, encoding="utf-8")
-            fresh.replace(path)
-        except PermissionError as error:
-            raise ReadOnlyStoreError(f"{path}: {error.strerror}") from error
-        except OSError as error:
-            raise StoreError(f"{path}: {error.strerror}") from error
+        replace_text(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
 def pinned(listing: Listing, held: Mapping[str, tuple[str, int]]) -> Listing:

@@ -7,14 +7,13 @@ Reading what was written and writing it again gives the same bytes.
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mirror.errors import StoreError
+from mirror.writing import replace_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from mirror.catalog.values import Catalog, PinnedFile
 
@@ -38,31 +37,7 @@ def write(catalog: Catalog, path: Path) -> None:
     Raises:
         StoreError: It cannot be written.
     """
-    write_text(to_text(catalog), path)
-
-
-def write_text(text: str, path: Path) -> None:
-    """Replace ``path`` by ``text``, all or nothing; its permissions are kept.
-
-    Raises:
-        StoreError: It cannot be written.
-    """
-    import tempfile  # 5 ms that no reading command needs
-
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as out:
-                out.write(text)
-                out.flush()
-                os.fchmod(out.fileno(), _mode(path))
-                os.fsync(out.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}") from error
+    replace_text(path, to_text(catalog))
 
 
 def plain_values(value: Any) -> Any:
@@ -88,15 +63,6 @@ def file_entry(file: PinnedFile, *, urls: bool) -> dict[str, Any]:
         entry["members"] = [file_entry(member, urls=False) for member in file.members]
     entry["provenance"] = list(file.provenance)
     return entry
-
-
-def _mode(path: Path) -> int:
-    """Return the permissions of ``path``, or the ones a new file gets under this umask."""
-    if path.exists():
-        return path.stat().st_mode & 0o7777
-    umask = os.umask(0o077)
-    os.umask(umask)
-    return 0o666 & ~umask
 
 
 def _render(value: Any, indent: int, used: int) -> str:

@@ -53,7 +53,7 @@ def urls(
     """Print every address that the catalog knows."""
     from mirror.catalog import addresses
     from mirror.catalog.select import select
-    from mirror.catalog.write import write_text
+    from mirror.writing import replace_text
 
     artifacts = select(here.catalog, selectors, everything=everything)
     lines = {"plain": addresses.plain, "aria2": addresses.aria2, "metalink": addresses.metalink}[form]
@@ -61,7 +61,7 @@ def urls(
         for line in lines(artifacts, endpoint=endpoint):
             click.echo(line)
     else:
-        write_text("".join(f"{line}\n" for line in lines(artifacts, endpoint=endpoint)), out)
+        replace_text(out, "".join(f"{line}\n" for line in lines(artifacts, endpoint=endpoint)))
     _remarks(artifacts, form)
 
 
