@@ -21,7 +21,7 @@ T = TypeVar("T")
 TICK = 0.01
 #: Processor seconds of this process for every second of wall time above which it works
 #: rather than waits: one more thread would only take turns with the others.
-_WORKING = 0.5
+_WORKING = 0.25
 #: How many times more threads there are, at the most, after a tick of waiting.
 _FACTOR = 6
 #: By how much more threads must have raised the processor's share for even more to be tried. On a machine
