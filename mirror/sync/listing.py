@@ -9,7 +9,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mirror.errors import MirrorError, SourceError, StoreError
+from mirror.errors import ConnectionDroppedError, MirrorError, SourceError, StoreError
 from mirror.model import Event, Listing, RemoteFile
 from mirror.sources.narrow import narrow
 from mirror.sync import rows
@@ -65,7 +65,7 @@ def list_all(
         answer: Listing | MirrorError
         other: Iterable[str] = ()
         try:
-            answer = _patiently(lambda: _ask(parts, request, artifact), policy, stop)
+            answer = _patiently(lambda: _ask(parts, request, artifact), policy, stop, where=_where(parts, artifact))
             other = moved(parts.openers, answer, known.get(artifact.name, {}))
         except StoreError:
             raise
@@ -102,18 +102,26 @@ def _offered(
     return {name: listing for name, listing in said.items() if listing is not None}
 
 
-def _patiently(ask: Callable[[], Listing], policy: Policy, stop: Stop) -> Listing:
+def _patiently(ask: Callable[[], Listing], policy: Policy, stop: Stop, *, where: str) -> Listing:
     """Return what ``ask`` gives; a question that fails for the moment is asked again, as a file would be."""
-    tries = Tries()
+    tries, hosts = Tries(), policy.hosts
     while True:
         try:
-            return ask()
+            listing = ask()
         except SourceError as error:
-            step = after_failure(tries, error, progressed=False, urls=1, policy=policy, draw=policy.random())
+            if not isinstance(error, ConnectionDroppedError):
+                hosts.refused(where)
+            mute, draw = hosts.is_mute(where), policy.random()
+            step = after_failure(tries, error, progressed=False, urls=1, policy=policy, draw=draw, mute=mute)
+            if step is None:
+                hosts.give_up(where)
             if step is None or stop.is_set():
                 raise
             tries = step.tries
             policy.sleep(step.pause, stop)
+        else:
+            hosts.answered(where)
+            return listing
 
 
 def _ask(parts: Parts, request: Request, artifact: Artifact) -> Listing:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from mirror.errors import ImpostorError, RateLimitedError, SourceError
+from mirror.errors import ConnectionDroppedError, ImpostorError, RateLimitedError, SourceError
 from mirror.stopping import TransferStopped
 from mirror.transfer.events import Waiting
 from mirror.transfer.receipt import Attempt
@@ -164,7 +164,9 @@ class Course:
         if progressed:
             self._errors.clear()
         self._errors.append(error)
-        at = self.host
+        at, hosts = self.host, self.policy.hosts
+        if progressed or not isinstance(error, ConnectionDroppedError):
+            hosts.refused(at)
         step = after_failure(
             self._tries,
             error,
@@ -172,10 +174,12 @@ class Course:
             urls=len(self.file.urls),
             policy=self.policy,
             draw=self.policy.random(),
+            mute=hosts.is_mute(at),
         )
         if isinstance(error, RateLimitedError):
-            self.policy.hosts.complained(at, min(error.retry_after, self.policy.retry_after_cap))
+            hosts.complained(at, min(error.retry_after, self.policy.retry_after_cap))
         if step is None:
+            hosts.give_up(at)
             raise final_error(self._errors)
         self._tries = step.tries
         self._pause(step.pause, str(error), beat)

@@ -75,6 +75,8 @@ class _Host:
     open: int = 0
     answers: int = 0
     quiet_until: float = 0.0
+    heard: bool = False
+    mute: bool = False
 
 
 class HostLimits:
@@ -82,6 +84,7 @@ class HostLimits:
 
     A host that answers 429 or 503 is left alone by every thread for as long as it
     asks, and gets half the requests afterwards, until it has answered often enough.
+    One that answered nothing to all the patience of one file is mute: others ask it once.
 
     Args:
         per_host: Requests at once to one host.
@@ -127,6 +130,7 @@ class HostLimits:
         """Note that ``host`` gave what it was asked for."""
         with self._changed:
             state = self._state(host)
+            state.heard, state.mute = True, False
             state.answers += 1
             if state.answers >= _TRUST and state.allowed < self._per_host:
                 state.answers = 0
@@ -139,6 +143,23 @@ class HostLimits:
             state.quiet_until = max(state.quiet_until, self._clock() + seconds)
             state.allowed = max(1, state.allowed // 2)
             state.answers = 0
+
+    def refused(self, host: str) -> None:
+        """Note that ``host`` answered, though not with what it was asked for."""
+        with self._changed:
+            state = self._state(host)
+            state.heard, state.mute = True, False
+
+    def give_up(self, host: str) -> None:
+        """Note that all patience with ``host`` was in vain; it is mute unless it has ever answered."""
+        with self._changed:
+            state = self._state(host)
+            state.mute = not state.heard
+
+    def is_mute(self, host: str) -> bool:
+        """Whether ``host`` has answered nobody, and was given up once."""
+        with self._changed:
+            return self._state(host).mute
 
     def quiet(self, host: str) -> float:
         """Return the seconds for which ``host`` wants to be left alone."""

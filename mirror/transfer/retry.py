@@ -59,6 +59,7 @@ def after_failure(
     urls: int,
     policy: Policy,
     draw: float,
+    mute: bool = False,
 ) -> Again | None:
     """Return what to do after a failed attempt; None is to give up.
 
@@ -69,8 +70,9 @@ def after_failure(
         urls: How many URLs there are.
         policy: Limits and pauses.
         draw: A random number from 0 up to 1.
+        mute: Whether the host has been given up before without any answer.
     """
-    if isinstance(error, ImpostorError) or not error.transient or _says_it_again(tries, error, progressed):
+    if mute or isinstance(error, ImpostorError) or not error.transient or _says_it_again(tries, error, progressed):
         spent = tries.spent | {tries.url}
         url = _next_url(tries.url, urls, spent)
         return None if url is None else Again(Tries(url, tries.fruitless, 0, spent), 0.0)

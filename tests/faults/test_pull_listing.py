@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mirror.api import Mirror
 from mirror.errors import (
     AccessError,
     ChangedError,
@@ -15,6 +18,7 @@ from mirror.errors import (
     RedirectError,
     SourceError,
 )
+from tests.catalogs import catalog, file, http, model
 from tests.faults.fleet import Fleet, sailing
 
 if TYPE_CHECKING:
@@ -98,3 +102,16 @@ def test_a_listing_of_another_commit_than_the_pinned_one_is_refused(fleet: Fleet
     (problem,) = fleet.mirror.sync("bert-0@huggingface", retries=1, retry_pause=0.01).problems
     assert isinstance(problem.error, ChangedError)
     assert not any(fleet.mirror.store.iter_blobs())
+
+
+def test_a_host_that_answers_nobody_is_asked_patiently_once_and_then_once_a_file(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        dead = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    files = [file(f"{name}.bin", f"{dead}/{name}", sha256=name * 64, size=100) for name in "abc"]
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "catalog.json").write_text(json.dumps(catalog(model("bert-0", http(*files)))))
+    mirror = Mirror.open(tmp_path, environ={})
+    outcome = mirror.sync("bert-0", jobs=1, retries=3, retry_pause=0.01)
+    assert len(outcome.problems) == 3
+    tried = [len(event.detail["attempts"]) for event in mirror.events(kind="failed")]
+    assert sorted(tried) == [1, 1, 4]

@@ -109,6 +109,18 @@ def test_a_host_that_answers_again_gets_more_again() -> None:
     assert [limits.enter("a") for _ in range(3)] == [True, True, False]
 
 
+def test_a_host_is_mute_once_it_was_given_up_and_until_it_answers_anything() -> None:
+    limits = HostLimits()
+    assert not limits.is_mute("a")
+    limits.give_up("a")
+    assert limits.is_mute("a")
+    assert not limits.is_mute("b")
+    limits.refused("a")
+    assert not limits.is_mute("a")
+    limits.give_up("a")
+    assert not limits.is_mute("a"), "it has answered before: it may do so again"
+
+
 def test_whoever_waits_for_a_host_goes_on_when_somebody_leaves() -> None:
     limits, stop = HostLimits(1), threading.Event()
     limits.wait("a", stop)

@@ -50,6 +50,14 @@ def test_six_attempts_without_a_byte_are_the_end() -> None:
     assert pauses == [1.0, 2.0, 4.0, 8.0, 8.0]
 
 
+def test_a_mute_host_is_left_at_once_for_another_if_there_is_one() -> None:
+    def after(urls: int) -> Again | None:
+        return after_failure(Tries(), DROPPED, progressed=False, urls=urls, policy=POLICY, draw=1.0, mute=True)
+
+    assert after(1) is None
+    assert after(2) == Again(Tries(url=1, spent=frozenset({0})), 0.0)
+
+
 def test_half_of_a_pause_is_random() -> None:
     assert backoff(3, POLICY, 0.0) == 2.0
     assert backoff(3, POLICY, 0.5) == 3.0
