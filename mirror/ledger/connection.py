@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 from pathlib import Path
 
 from mirror.errors import LedgerError, NoLedgerError
@@ -17,6 +18,11 @@ from mirror.ledger.schema import VERSION
 
 #: Seconds that a writer waits for another one's transaction.
 BUSY = 30.0
+
+#: Errors of one who finds the ledger just being made. SQLite's own waiting does not cover the change to
+#: write-ahead logging: two that wait for each other there would wait for ever (sqlite3_busy_handler).
+_TAKEN = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_PAUSE = 0.01
 
 #: File systems of this machine alone. Any other may be shared between hosts, whose memory is
 #: not: there the rollback journal is used, which is slower and right.
@@ -40,7 +46,19 @@ def for_writing(path: Path, *, create: bool, busy: float = BUSY) -> sqlite3.Conn
         _create(path)
     elif not path.exists():
         raise missing(path)
-    with our_errors(path), contextlib.ExitStack() as undo:
+    deadline = time.monotonic() + busy
+    with our_errors(path):
+        while True:
+            try:
+                return _opened(path, busy)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in _TAKEN or time.monotonic() >= deadline:
+                    raise
+                time.sleep(_PAUSE)
+
+
+def _opened(path: Path, busy: float) -> sqlite3.Connection:
+    with contextlib.ExitStack() as undo:
         # The recorder's thread writes with a connection that another may have opened.
         connection = sqlite3.connect(path, timeout=busy, isolation_level=None, check_same_thread=False)
         undo.callback(connection.close)

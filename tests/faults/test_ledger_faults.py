@@ -10,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -237,3 +239,21 @@ def test_a_lost_head_file_and_a_lost_ledger_are_told_apart(tmp_path: Path) -> No
     path.with_suffix(".head").unlink()
     with open_ledger(path) as ledger:
         assert ledger.held("bert-tiny@huggingface") == {"a": sha256("a")}
+
+
+def test_writers_that_make_the_ledger_at_the_same_moment_wait_for_each_other(tmp_path: Path) -> None:
+    writers, rounds = 4, 25
+    start = threading.Barrier(writers)
+
+    def write(name: int) -> None:
+        for number in range(rounds):
+            start.wait(30)
+            with open_ledger(tmp_path / str(number) / "ledger.db") as ledger:
+                ledger.record([stored(f"by-{name}")])
+
+    with ThreadPoolExecutor(writers) as pool:
+        for done in [pool.submit(write, name) for name in range(writers)]:
+            done.result()
+    for number in range(rounds):
+        with Ledger.reader(tmp_path / str(number) / "ledger.db") as reader:
+            assert reader.verify().events == 2 * writers
