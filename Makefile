@@ -4,18 +4,21 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow test-all check fmt lint types bench docs clean
+.PHONY: demo test test-slow oracles test-all check fmt lint types bench docs clean
 
 demo: $(STAMP) ## the main job on the embedded upstream
 	$(BIN)/minibert-mirror demo
 
 test: $(STAMP) ## the fast tests: offline, under two minutes
-	$(BIN)/python -m pytest -n 2 -q -m "not slow and not network"
+	$(BIN)/python -m pytest -n 2 -q -m "not slow and not network and not oracle"
 
 test-slow: $(STAMP) ## the others: real nginx, aria2c, curl and hf, fifty times kill -9
 	$(BIN)/python -m pytest -n 2 -q -m "slow and not network"
 
-test-all: test test-slow
+oracles: $(VENV)/.oracles ## what torch, TensorFlow, Paddle and others say of our files (1 GB to install)
+	$(BIN)/python -m pytest -n 2 -q -m oracle
+
+test-all: test test-slow oracles
 
 check: lint types test ## what must be green on every commit
 
@@ -42,6 +45,10 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install -q --upgrade pip
 	$(BIN)/python -m pip install -q -e . --group dev
 	touch $(STAMP)
+
+$(VENV)/.oracles: $(STAMP)
+	$(BIN)/python -m pip install -q --group oracles
+	touch $@
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

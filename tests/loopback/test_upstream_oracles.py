@@ -1,6 +1,6 @@
 """The containers as the frameworks themselves read and write them.
 
-Slow, and only where a framework is installed: none of them is needed to make the files.
+Only where a framework is installed (`make oracles`): none of them is needed to make the files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mirror.upstream.stock import shipped_catalog
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.oracle
 
 MODELS: dict[str, dict[str, Any]] = {entry["id"]: entry for entry in shipped_catalog()["models"]}
 FAMILIES = ("bert_uncased_L-2_H-128_A-2", "tinybert-4l-312d", "distilbert-base-uncased", "albert-base-v1")
@@ -96,6 +96,19 @@ def test_tensorflow_writes_and_reads_the_same_checkpoint(model: str, tmp_path: P
     )
     for end in ("index", "data-00000-of-00001"):
         assert (tmp_path / f"ours.{end}").read_bytes() == (tmp_path / f"theirs.{end}").read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("model", FAMILIES)
+def test_paddle_loads_every_tensor(model: str, tmp_path: Path) -> None:
+    paddle = pytest.importorskip("paddle", reason="paddlepaddle is not installed")
+    made = files(model)
+    (tmp_path / "model_state.pdparams").write_bytes(made.paddle())
+    state = paddle.load(str(tmp_path / "model_state.pdparams"), return_numpy=True)
+    named = arrays(naming.paddle(made.architecture, made.specs), seed=made.seed, model=made.id)
+    positions = {"transformer.embeddings.position_ids"} if made.architecture == "albert" else set()
+    assert state.keys() == {one.name for one in named} | positions
+    assert all(np.array_equal(state[one.name], one.array) for one in named)
 
 
 @pytest.mark.parametrize("model", ["albert-base-v1", "albert-chinese-tiny"])
