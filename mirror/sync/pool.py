@@ -2,7 +2,7 @@
 
 A near source answers one thread faster than several, for they share the interpreter
 and the cores; a far one is only as fast as the number of requests under way. So the
-pool begins small, and grows as long as the processor idles and growing keeps it busier.
+pool begins small, and grows as long as the processor idles and growing helps.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ TICK = 0.01
 _WORKING = 0.25
 #: How many times more threads there are, at the most, after a tick of waiting.
 _FACTOR = 6
-#: By how much more threads must have raised the processor's share for even more to be tried. On a machine
-#: that is busy with other work the share is low as well, and more threads do not raise it.
+#: By how much more threads must have raised the number of items a second for even more to be tried: on a
+#: machine that is busy with other work the processor's share is low as well, and more threads do not help.
 _GAIN = 1.2
 #: Seconds between two looks once there is nothing more to decide: a look lets a signal in.
 _REST = 0.5
@@ -69,12 +69,13 @@ class Pool(Generic[T]):
             raise
 
     def _grow_until_the_end(self) -> None:
-        growth = _Growth()
+        growth, whole = Growth(_clocks()), len(self._items) + self._running
         while self._running and self._error is None:
             growing = self._items and self._threads < self._jobs and not growth.over
             self._ended.wait(TICK if growing else _REST)
             if growing:
-                self._start(min(growth.look(self._threads), self._jobs - self._threads, len(self._items)))
+                more = growth.look(_clocks(), self._threads, whole - len(self._items) - self._running)
+                self._start(min(more, self._jobs - self._threads, len(self._items)))
         if self._error is not None:
             raise self._error
 
@@ -103,31 +104,45 @@ class Pool(Generic[T]):
                     self._ended.notify_all()
 
 
-class _Growth:
-    """How many threads to add: asked once a tick.
+class Growth:
+    """The rule of how many threads to add; asked once a tick.
+
+    Args:
+        now: The wall clock and the processor time of this process, in seconds.
 
     Attributes:
         over: Whether more threads have shown not to help.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: tuple[float, float]) -> None:
         self.over = False
-        self._before = _clocks()
-        self._share = 0.0
-
-    def look(self, threads: int) -> int:
-        """Return how many threads to add to ``threads`` after this tick."""
-        now = _clocks()
-        wall, worked = now[0] - self._before[0], now[1] - self._before[1]
         self._before = now
-        share = worked / wall if wall else 1.0
-        if share >= _WORKING:
+        self._done = 0
+        self._since = (self._before[0], 0)
+        self._rate = 0.0
+
+    def look(self, now: tuple[float, float], threads: int, done: int) -> int:
+        """Return how many threads to add to ``threads`` after this tick, by whose end ``done`` items were done."""
+        wall, worked = now[0] - self._before[0], now[1] - self._before[1]
+        moving = done > self._done
+        self._before, self._done = now, done
+        if worked >= _WORKING * wall:
             return 0
-        if share < _GAIN * self._share:
-            self.over = True
+        # Where nothing is done in a whole tick, everybody waits; else the last growth must have paid.
+        if moving and not self._paid(now[0], threads, done):
             return 0
-        self._share = share
+        self._since = (now[0], done)
         return (_FACTOR - 1) * threads
+
+    def _paid(self, now: float, threads: int, done: int) -> bool:
+        """Whether the threads that were added last do more; no as well while too few items are done to tell."""
+        began, before = self._since
+        if done - before < threads:
+            return False
+        rate = (done - before) / (now - began)
+        self.over = rate < _GAIN * self._rate
+        self._rate = rate
+        return not self.over
 
 
 def _clocks() -> tuple[float, float]:

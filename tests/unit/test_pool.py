@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
-from mirror.sync.pool import Pool
+from mirror.sync.pool import TICK, Growth, Pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_every_item_is_done_once() -> None:
@@ -81,3 +85,28 @@ def test_a_thread_that_cannot_end_does_not_hold_up_an_error() -> None:
         Pool(work, jobs=2, stop=threading.Event()).run(range(2))
     assert time.monotonic() - begun < 10
     stuck.set()
+
+
+def grown(share: float, rate: Callable[[int], float], *, ticks: int = 100, most: int = 32) -> int:
+    """Return how many threads the rule comes to where they use ``share`` of a core and do ``rate`` items a second."""
+    rule, threads, done, now = Growth((0.0, 0.0)), 1, 0.0, (0.0, 0.0)
+    for _ in range(ticks):
+        now = (now[0] + TICK, now[1] + share * TICK)
+        done += rate(threads) * TICK
+        if not rule.over:
+            threads = min(most, threads + rule.look(now, threads, int(done)))
+    return threads
+
+
+@pytest.mark.parametrize(
+    ("share", "rate", "threads"),
+    [
+        (0.02, lambda threads: 50 * threads, 32),  # 20 ms away: each thread does as much as the first
+        (0.02, lambda threads: 2 * threads, 32),  # across the world
+        (0.7, lambda threads: 3000, 1),  # near: the interpreter is what is busy
+        (0.2, lambda threads: 300, 6),  # a machine that is busy with other work: more threads did not help
+        (0.01, lambda threads: 0, 32),  # nobody has answered yet
+    ],
+)
+def test_threads_are_added_where_they_help(share: float, rate: Callable[[int], float], threads: int) -> None:
+    assert grown(share, rate) == threads
