@@ -1,9 +1,10 @@
 """Digests of a file while it is being written, beside the thread that reads the network.
 
 Two lanes run at the same time: the sha256 with the block CRCs, which cost a tenth of it,
-and, where the publisher gives other digests, those. Buffers come from a ring of few, are filled from the socket,
-written, hashed by every lane and used again: no byte is copied for hashing. Bytes
-that did not come in order, or were there before, are read back from the page cache.
+and, where the publisher gives other digests, those. Buffers come from a ring of few, are
+filled from the socket, written, hashed by every lane and used again: no byte is copied for
+hashing. Bytes that did not come in order, or were there before, are read back from the page
+cache.
 
 A lane takes its work in the order in which it was given, so that what is hashed is
 always the file from its beginning. Short files need no threads, and where other files
