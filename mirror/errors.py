@@ -7,6 +7,13 @@ query. The exit codes are a promise (``docs/cli.md``): they are never renumbered
 
 from __future__ import annotations
 
+import errno
+
+#: What the system says where there is no room. A limit on file sizes (EFBIG) is, for whoever meets it, a quota.
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+#: What it says where we may not write.
+FORBIDDEN = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+
 
 class MirrorError(Exception):
     """Root of all our errors; ``exit_code`` and ``hint`` are for the command line.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 
-from mirror.errors import DiskFullError, ReadOnlyStoreError, StoreError
+from mirror.errors import FULL, DiskFullError, ReadOnlyStoreError, StoreError
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -34,8 +33,7 @@ def replace_text(path: Path, text: str) -> None:
     except PermissionError as error:
         raise ReadOnlyStoreError(f"{path}: {error.strerror}") from error
     except OSError as error:
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-        raise (DiskFullError if full else StoreError)(f"{path}: {error.strerror}") from error
+        raise (DiskFullError if error.errno in FULL else StoreError)(f"{path}: {error.strerror}") from error
 
 
 def _mode(path: Path) -> int:

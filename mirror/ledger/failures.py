@@ -8,11 +8,10 @@ so the same ``DiskFullError`` as the store's.
 from __future__ import annotations
 
 import contextlib
-import errno
 import sqlite3
 from typing import TYPE_CHECKING
 
-from mirror.errors import DiskFullError, LedgerError
+from mirror.errors import FORBIDDEN, FULL, DiskFullError, LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,8 +31,6 @@ _HINTS[sqlite3.SQLITE_PERM] = _HINTS[sqlite3.SQLITE_CANTOPEN]
 
 #: The second is said when the write-ahead log's shared memory cannot grow.
 _FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
-_FULL_ERRNO = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 @contextlib.contextmanager
@@ -52,7 +49,7 @@ def our_errors(path: Path) -> Iterator[None]:
             raise DiskFullError(f"{path}: {error}") from error
         raise LedgerError(f"{path}: {error}", hint="" if code is None else _HINTS.get(code & 0xFF, "")) from error
     except OSError as error:
-        if error.errno in _FULL_ERRNO:
+        if error.errno in FULL:
             raise DiskFullError(f"{path}: {error.strerror}") from error
-        code = sqlite3.SQLITE_READONLY if error.errno in _FORBIDDEN else sqlite3.SQLITE_CANTOPEN
+        code = sqlite3.SQLITE_READONLY if error.errno in FORBIDDEN else sqlite3.SQLITE_CANTOPEN
         raise LedgerError(f"{path}: {error.strerror}", hint=_HINTS[code]) from error

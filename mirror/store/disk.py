@@ -15,14 +15,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mirror.errors import DiskFullError, ReadOnlyStoreError, StoreError
+from mirror.errors import FORBIDDEN, FULL, DiskFullError, ReadOnlyStoreError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-#: A limit on file sizes (EFBIG) is, for whoever meets it, a quota.
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 #: What a rename onto a directory with something in it says.
 OCCUPIED = frozenset({errno.ENOTEMPTY, errno.EEXIST})
 #: Up to here one fsync each is no slower than a syncfs, which waits for everybody's files (2 cores, ext4).
@@ -41,9 +38,9 @@ def translated(error: OSError, path: AnyPath, *, reading: bool = False) -> Store
         reading: Whether we only read; then a lack of rights does not make the store read-only.
     """
     message = f"{path}: {error.strerror or repr(error)}"
-    if error.errno in _FULL:
+    if error.errno in FULL:
         return DiskFullError(message)
-    if error.errno in _READ_ONLY and not reading:
+    if error.errno in FORBIDDEN and not reading:
         return ReadOnlyStoreError(message)
     return StoreError(message)
 
