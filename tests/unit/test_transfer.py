@@ -29,6 +29,7 @@ from tests.transfer_world import OTHER, URL, Act, Bench
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mirror.model import RemoteFile
     from mirror.transfer import Progress
 
 PAGE = b"<!DOCTYPE html><title>Login</title>"
@@ -345,14 +346,20 @@ def test_two_at_once_in_one_store_do_not_write_the_same_partial(bench: Bench) ->
         bench.fetch(file)
 
 
-def test_a_crash_before_the_row_is_healed_by_reading_again(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, DATA)
+def died_before_the_row(bench: Bench) -> RemoteFile:
+    """Leave a file as a process does that is killed between the blob's name and its row."""
     file = bench.file("sha256")
     with bench.store.partial(key_of(file)) as partial:
         partial.restart(len(DATA))
         partial.write(0, 0, DATA)
         partial.commit(file.sha256 or "")
-        partial.release()  # the process dies here
+        partial.release()
+    return file
+
+
+def test_a_crash_before_the_row_is_healed_by_reading_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, DATA)
+    file = died_before_the_row(bench)
     receipt = bench.fetch(file)
     assert (receipt.sha256, receipt.wire_bytes, bench.origin.asked) == (file.sha256, 0, [])
     assert not list(bench.store.iter_partials())
@@ -360,12 +367,7 @@ def test_a_crash_before_the_row_is_healed_by_reading_again(tmp_path: Path) -> No
 
 def test_what_is_inside_is_looked_at_when_a_crash_is_healed_too(tmp_path: Path) -> None:
     bench = Bench(tmp_path, DATA)
-    file = bench.file("sha256")
-    with bench.store.partial(key_of(file)) as partial:
-        partial.restart(len(DATA))
-        partial.write(0, 0, DATA)
-        partial.commit(file.sha256 or "")
-        partial.release()  # the process dies here
+    file = died_before_the_row(bench)
     broken = Claim(Digest("sha256", "0" * 64), Authority.CATALOG, "member vocab.txt")
     with pytest.raises(DisputedError):
         bench.fetch(file, examine=lambda data: (broken,))
