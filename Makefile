@@ -36,6 +36,7 @@ fmt: $(STAMP)
 bench: $(STAMP) ## speed, as a ratio to peers in the same run (wants nginx, curl, aria2c)
 	$(BIN)/python benchmarks/pull.py
 	$(BIN)/python benchmarks/ledger.py
+	$(BIN)/python benchmarks/verify.py
 
 docs: $(STAMP) ## write docs/cli.md from the help texts
 	$(BIN)/python tools/write_cli_docs.py

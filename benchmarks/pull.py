@@ -150,7 +150,7 @@ def pulled(
             url = f"{base}/{file.repo}/{file.path}" if base else world.address(file, prefix)
             name = file.repo.replace("/", "-")
             artifacts.setdefault(name, []).append((file.path, url, file.size, file.sha256))
-        return [[*peers.mirror_of(folder / "mirror", artifacts), "pull", "--all", "--quiet", *extra]]
+        return [[*peers.mirror_of(folder / "mirror", artifacts), "pull", "--all", "--quiet", "--no-verify", *extra]]
 
     return Side("minibert-mirror pull", command)
 

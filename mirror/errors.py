@@ -14,6 +14,9 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 #: What it says where we may not write.
 FORBIDDEN = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
+_LATER = "the host has trouble of its own: run the same command again later; what has arrived is kept"
+_OTHER_BYTES = "another file than promised: correct catalog.json where its size (`--size`) is wrong, then pull --update"
+
 
 class MirrorError(Exception):
     """Root of all our errors; ``exit_code`` and ``hint`` are for the command line.
@@ -92,6 +95,35 @@ class ArchiveError(IntegrityError):
         self.member = member
 
 
+class FormatError(IntegrityError):
+    """A file is not exactly what its weight format says, or is built to harm its reader.
+
+    Attributes:
+        at: Offset in the file, in bytes, of what is wrong; None where it has no single place.
+        tensor: Name of the tensor that it is about, as the file has it; empty when it is about the whole.
+    """
+
+    hint = "nothing of it was loaded or run; compare its digest with the publisher's"
+
+    def __init__(self, message: str, *, at: int | None = None, tensor: str = "") -> None:
+        where = [f"tensor {tensor}"] if tensor else []
+        where += [f"byte {at}"] if at is not None else []
+        super().__init__(f"{', '.join(where)}: {message}" if where else message)
+        self.at, self.tensor = at, tensor
+
+
+class UnsoundError(IntegrityError):
+    """Weights are the publisher's, byte by byte, and not what the model needs."""
+
+    hint = "do not use the model before you know why: `minibert-mirror why FILE` tells everything"
+
+
+class DifferentError(IntegrityError):
+    """Weights that should be the same numbers are not."""
+
+    hint = "`minibert-mirror identify FILE` says whose numbers they are; use those of the publisher that you trust"
+
+
 class UnpinnedError(IntegrityError):
     """``--locked`` was asked for and a file has no pin."""
 
@@ -123,6 +155,8 @@ class SourceError(MirrorError):
         self.status = status
         self.retry_after = retry_after
         if transient is not None:
+            if transient and not self.transient and hint is None:
+                self.hint = _LATER  # the class speaks of errors that last
             self.transient = transient
 
 
@@ -153,31 +187,39 @@ class RangeError(SourceError):
     """A reply's body is not the range that was asked for (RFC 9110 §14.4, §15.3.7)."""
 
     transient = True
+    hint = "the host, or a cache on the way, sends other bytes than were asked for: try later, or without the proxy"
 
 
 class ChangedError(SourceError):
     """The file changed at the source while it was being fetched."""
 
     transient = True
-    hint = "the source offers other bytes than before; the transfer starts over"
+    hint = _OTHER_BYTES
 
 
 class OversizeError(SourceError):
     """More bytes come than were promised; they are refused as they arrive."""
 
     transient = True
+    hint = _OTHER_BYTES
 
 
 class RedirectError(SourceError):
     """A redirect loops, leads to an unknown scheme, or from https to http."""
 
+    hint = "check the address, HF_ENDPOINT, and whether a login page or a captive portal stands in between"
+
 
 class StatusError(SourceError):
     """A status that is neither success nor one with a class of its own."""
 
+    hint = "the host refuses, and will again; `minibert-mirror catalog show MODEL` lists other sources"
+
 
 class NotFoundError(StatusError):
     """The source does not have it (404, 410), or hides it."""
+
+    hint = "misspelt, moved or gone: `minibert-mirror catalog show MODEL` lists this address and other sources"
 
 
 class AccessError(StatusError):
@@ -190,6 +232,7 @@ class RateLimitedError(StatusError):
     """The source asks us to come back later (429, 503)."""
 
     transient = True
+    hint = "the host is busy: run the same command again later; `--jobs 2` asks for less at once"
 
 
 class OfflineError(SourceError):
@@ -260,4 +303,4 @@ class WaitingError(MirrorError):
     """Everything else is done, and something waits for a person (``--strict``)."""
 
     exit_code = 8
-    hint = "`minibert-mirror status` lists the addresses and extraction codes"
+    hint = "`minibert-mirror status --waiting` lists the addresses and extraction codes"

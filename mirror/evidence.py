@@ -15,7 +15,8 @@ from mirror.model import STRONG, Authority, Claim, Digest, Level
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_PINS = frozenset({Authority.CATALOG, Authority.LOCK})
+#: Who promises by a pin.
+PINS = frozenset({Authority.CATALOG, Authority.LOCK})
 
 
 class Evidence(NamedTuple):
@@ -50,7 +51,7 @@ def judge(actual: Mapping[str, Digest], claims: Iterable[Claim]) -> Evidence:
         (agreeing if same else against).append(claim)
     if against:
         level = Level.DISPUTED
-    elif any(c.authority in _PINS and c.digest.algorithm == "sha256" for c in agreeing):
+    elif any(c.authority in PINS and c.digest.algorithm == "sha256" for c in agreeing):
         level = Level.PINNED
     elif any(c.authority is Authority.PUBLISHER and c.secure and c.digest.algorithm in STRONG for c in agreeing):
         level = Level.ATTESTED

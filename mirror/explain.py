@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
     from mirror.catalog import Artifact, Catalog, PinnedFile
     from mirror.evidence import Evidence
-    from mirror.ledger import BlobRow, Entry, FileState, MemberRow, Reader
+    from mirror.ledger import BlobRow, Entry, FileState, MemberRow, Reader, WeightsRow
     from mirror.model import RemoteFile
 
 _SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{6,64})")
+_KNOWN = "`minibert-mirror ls --missing` lists every file, `minibert-mirror status` every artifact"
 
 
 class Explanation(NamedTuple):
@@ -35,6 +36,7 @@ class Explanation(NamedTuple):
         pinned: What the catalog says of it today; None when nothing.
         blob: What was recorded of its bytes; None when nothing is held.
         members: Of an archive, what is inside.
+        weights: Of weights, and archives of them, what was found in them last.
         history: Every event about it, oldest first.
         member: The one member that was asked for, of an archive.
     """
@@ -44,6 +46,7 @@ class Explanation(NamedTuple):
     pinned: PinnedFile | None
     blob: BlobRow | None
     members: tuple[MemberRow, ...]
+    weights: tuple[WeightsRow, ...]
     history: tuple[Entry, ...]
     member: str | None = None
 
@@ -84,15 +87,21 @@ def find(name: str, catalog: Catalog, reader: Reader | None) -> list[Explanation
     states = list(_states(outer, catalog, reader)) if reader is not None else []
     if not states or reader is None:
         known = [f"{s.artifact}/{s.path}" for s in reader.files()] if reader is not None else []
-        raise SelectorError(
-            f"{outer!r} means no file that was ever listed", nearest=tuple(difflib.get_close_matches(outer, known, n=3))
-        )
+        nearest = tuple(difflib.get_close_matches(outer, known, n=3))
+        hint = _KNOWN if known else "nothing was pulled yet: `minibert-mirror pull`"
+        raise _unknown(f"{outer!r} means no file that was ever listed", hint, nearest)
     found = [_explain(state, catalog, reader, member or None) for state in states]
     if member:
         found = [one for one in found if any(row.path == member for row in one.members)]
         if not found:
-            raise SelectorError(f"{outer} has no member {member!r}")
+            raise _unknown(f"{outer} has no member {member!r}", f"`minibert-mirror why {outer}` lists its members")
     return found
+
+
+def _unknown(message: str, hint: str, nearest: tuple[str, ...] = ()) -> SelectorError:
+    error = SelectorError(message, nearest=nearest)
+    error.hint = hint  # the catalog's names, of which its own speaks, are of no help here
+    return error
 
 
 def _states(name: str, catalog: Catalog, reader: Reader) -> Iterator[FileState]:
@@ -134,6 +143,7 @@ def _explain(state: FileState, catalog: Catalog, reader: Reader, member: str | N
         next((file for file in artifact.files if file.path == state.path), None) if artifact is not None else None,
         reader.blob(state.sha256) if state.sha256 else None,
         reader.members(state.sha256) if state.sha256 else (),
+        reader.loaded.of(state.sha256) if state.sha256 else (),
         tuple(reader.history(state.artifact, state.path)),
         member,
     )

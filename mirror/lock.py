@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA = "minibert-mirror/lock/1"
+_DAMAGED = "put a sound copy of it back; or move it away, and `minibert-mirror lock` pins anew what is held"
 
 
 class Lock:
@@ -48,18 +49,24 @@ class Lock:
             document = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return cls({})
-        except (OSError, ValueError) as error:
-            raise CatalogError(f"{path}: {error}") from error
+        except OSError as error:
+            raise CatalogError(f"{path}: {error.strerror}", hint="check that it is a file that you may read") from error
+        except (ValueError, RecursionError) as error:
+            raise CatalogError(f"{path}: not a lock: {error}", hint=_DAMAGED) from error
         try:
             if document["schema"] != SCHEMA:
-                raise CatalogError(f"{path}: schema {document['schema']!r} is not {SCHEMA!r}")
+                raise CatalogError(f"{path}: schema {document['schema']!r} is not {SCHEMA!r}", hint=_DAMAGED)
             return cls({name: _listing(name, entry) for name, entry in document["artifacts"].items()})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CatalogError(f"{path}: not a lock: {error!r}") from error
+            raise CatalogError(f"{path}: not a lock: {error!r}", hint=_DAMAGED) from error
 
     def claims(self, file: RemoteFile) -> tuple[Claim, ...]:
         """Return the pins of one file: one, or none."""
-        return self._pins.get((file.artifact, file.path, file.revision), ())
+        return self.pins(file.artifact, file.path, file.revision)
+
+    def pins(self, artifact: str, path: str, revision: str | None) -> tuple[Claim, ...]:
+        """Return the pins of the file that stands at ``path`` of an artifact's revision: one, or none."""
+        return self._pins.get((artifact, path, revision), ())
 
     def write(self, path: Path) -> None:
         """Write the lock at ``path``, whole or not at all.

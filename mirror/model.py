@@ -94,8 +94,8 @@ def safe_path(path: str) -> bool:
     parts = path.split("/")
     return (
         0 < len(path) <= 1024
+        and path.isprintable()  # asked first: half a surrogate could not be encoded
         and all(part not in {"", ".", ".."} and len(part.encode()) <= 255 for part in parts)
-        and path.isprintable()
         and not re.search(r'[\\:*?"<>|]', path)
     )
 

@@ -7,6 +7,7 @@ except in ``make``.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -86,6 +87,18 @@ def own(environ: Mapping[str, str]) -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("minibert-mirror", appauthor=False)
+
+
+def own_trees(where: Place, environ: Mapping[str, str]) -> Path:
+    """Return where a user who may not write a mirror has its files under their own names (XDG cache directory)."""
+    import hashlib  # 2 ms, for one command
+
+    key = hashlib.sha256(os.fsencode(where.cache.resolve())).hexdigest()[:16]
+    if environ.get("XDG_CACHE_HOME"):
+        return Path(environ["XDG_CACHE_HOME"]) / "minibert-mirror" / key
+    from platformdirs import user_cache_path
+
+    return user_cache_path("minibert-mirror", appauthor=False) / key
 
 
 def make(folder: Path, catalog_text: str) -> Place:

@@ -1,19 +1,24 @@
 """Judge again what is held, say which files it is, and record what was found.
 
 An altered blob is moved to the quarantine: the store offers nothing that is known to
-be wrong, and the evidence is kept.
+be wrong, and the evidence is kept. Of a large mirror a portion can be read at a time,
+what was read longest ago first, so that every blob has its turn.
 """
 
 from __future__ import annotations
 
+import math
+import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mirror.ledger.moment import moment
 from mirror.model import Event
 from mirror.verify import Status, Subject, Verdict, VerifyLevel, verify
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterator, Set
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 
     from mirror.ledger import Ledger, Reader
     from mirror.store import Store
@@ -22,37 +27,105 @@ if TYPE_CHECKING:
 _BATCH = 512
 
 
+class Portion(NamedTuple):
+    """How much of what is held to judge this time; by default all of it.
+
+    Whatever is given, blobs come in the order in which they were last read, those never read first.
+    Blobs of one age, such as those of one pull, come in the order of their digests, which favours no model.
+
+    Attributes:
+        older_than: Only blobs of which every byte was last read so long ago, or never.
+        most: Of those, no more than so many.
+        share: Or no more than this part of everything that was selected, whatever its age; from 0 to 1.
+        seconds: No further blob is begun after so many.
+    """
+
+    older_than: timedelta | None = None
+    most: int | None = None
+    share: float | None = None
+    seconds: float | None = None
+
+
+WHOLE = Portion()
+
+
 class Rechecked(NamedTuple):
-    """One blob's verdict, and the files that it is."""
+    """One blob's verdict.
+
+    Attributes:
+        verdict: What was found.
+        files: The files that it is: artifact and path.
+        left: How many blobs of this portion are still to be judged.
+    """
 
     verdict: Verdict
     files: tuple[str, ...]
+    left: int
+
+
+def due(
+    reader: Reader, artifacts: Set[str] | None, portion: Portion = WHOLE, *, now: datetime | None = None
+) -> dict[str, list[str]]:
+    """Return the blobs of ``artifacts``, of all when None, that are to be judged, each with the files it is.
+
+    Args:
+        reader: The ledger.
+        artifacts: Names of artifacts.
+        portion: How much of them.
+        now: The time that ages are counted from, aware; by default the clock's.
+
+    Raises:
+        LedgerError: The ledger cannot be read.
+    """
+    files = _files_of(reader, artifacts)
+    if portion == WHOLE:
+        return files
+    ages = sorted((row.verified_at or "", sha256) for sha256 in files if (row := reader.blob(sha256)) is not None)
+    if portion.older_than is not None:
+        before = moment((now or datetime.now(UTC)) - portion.older_than)
+        ages = [age for age in ages if age[0] < before]
+    most = len(ages) if portion.most is None else portion.most
+    if portion.share is not None:
+        most = min(most, math.ceil(portion.share * len(files)))
+    return {sha256: files[sha256] for _, sha256 in ages[:most]}
 
 
 def recheck(
     reader: Reader,
     store: Store,
-    artifacts: Set[str] | None,
+    files: Mapping[str, Sequence[str]],
     level: VerifyLevel,
     open_ledger: Callable[[], Ledger] | None,
     stop: threading.Event,
+    *,
+    seconds: float | None = None,
 ) -> Iterator[Rechecked]:
-    """Yield the verdict on every held blob of ``artifacts``; of all when None.
+    """Yield the verdict on every blob of ``files``, in their order.
 
-    Without ``open_ledger`` the mirror is somebody else's: nothing is moved or recorded.
+    Args:
+        reader: The ledger.
+        store: Has the blobs.
+        files: Their sha256, each with the files that it is; see ``due``.
+        level: How hard to look.
+        open_ledger: None when the mirror is somebody else's: then nothing is moved or recorded.
+        stop: Ends it when set.
+        seconds: No further blob is begun after so many.
 
     Raises:
         StoreError: A blob cannot be read.
         LedgerError: The verdicts cannot be recorded, though the store could be written.
     """
-    files = _files_of(reader, artifacts)
+    left = len(files)
+    until = math.inf if seconds is None else time.monotonic() + seconds
     events: list[Event] = []
     try:
-        for verdict in verify(_subjects(reader, store, files), level, stop=stop):
+        subjects = _subjects(reader, store, files)
+        for verdict in verify(subjects, level, stop=stop, over=lambda: time.monotonic() >= until):
+            left -= 1
             if open_ledger is not None and verdict.status in {Status.ALTERED, Status.RESIZED}:
                 store.quarantine(verdict.subject.path, _evidence(verdict))
             events.append(_event(verdict))
-            yield Rechecked(verdict, tuple(files[verdict.subject.sha256]))
+            yield Rechecked(verdict, tuple(files[verdict.subject.sha256]), left)
     finally:
         if open_ledger is not None and events:
             with open_ledger() as ledger:
@@ -69,7 +142,7 @@ def _files_of(reader: Reader, artifacts: Set[str] | None) -> dict[str, list[str]
     return found
 
 
-def _subjects(reader: Reader, store: Store, files: dict[str, list[str]]) -> Iterator[Subject]:
+def _subjects(reader: Reader, store: Store, files: Iterable[str]) -> Iterator[Subject]:
     for sha256 in files:
         row = reader.blob(sha256)
         if row is not None and row.size is not None:
@@ -88,4 +161,6 @@ def _evidence(verdict: Verdict) -> dict[str, Any]:
 def _event(verdict: Verdict) -> Event:
     sha256 = verdict.subject.sha256
     detail = {"sha256": sha256, "level": verdict.level.value, "verdict": verdict.status.value}
+    if verdict.transient is not None:
+        detail["transient"] = verdict.transient
     return Event("verified", f"sha256:{sha256}", detail)

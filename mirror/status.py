@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mirror.ledger import FileState
+    from mirror.ledger import Holding
 
 
 @dataclass(slots=True)
@@ -15,13 +15,14 @@ class ArtifactStatus:
 
     Attributes:
         artifact: Its name.
-        revision: Commit that is held, where there are revisions.
+        revision: Commit that was listed and is held, where there are revisions; None when it never was listed.
         files: Files that it consists of; 0 when it was never listed.
         held: How many of them are held.
         failed: How many failed at the last try.
         disputed: How many have bytes in the quarantine, or authorities that contradict each other.
         size: Bytes held.
         levels: Held files by evidence level.
+        bundle: Whether it repeats the bytes of other artifacts.
         waits: Whether a person must fetch it.
         url: The address for that person; None when none was ever published.
         code: The extraction code for that person.
@@ -35,19 +36,22 @@ class ArtifactStatus:
     disputed: int = 0
     size: int = 0
     levels: dict[str, int] = field(default_factory=dict)
+    bundle: bool = False
     waits: bool = False
     url: str | None = None
     code: str | None = None
 
-    def add(self, file: FileState) -> None:
-        """Count one file."""
-        self.files += 1
-        self.failed += file.state == "failed"
-        self.disputed += file.state == "disputed"
-        if file.state == "held":
-            self.held += 1
-            self.size += file.size or 0
-            self.levels[file.level or "?"] = self.levels.get(file.level or "?", 0) + 1
+    def add(self, holding: Holding) -> None:
+        """Count the files of the artifact as it was listed."""
+        self.revision = holding.revision
+        for file in holding.files:
+            self.files += 1
+            self.failed += file.state == "failed"
+            self.disputed += file.state == "disputed"
+            if file.state == "held":
+                self.held += 1
+                self.size += file.size or 0
+                self.levels[file.level or "?"] = self.levels.get(file.level or "?", 0) + 1
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values."""

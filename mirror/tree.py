@@ -1,7 +1,8 @@
-"""Held files under their own names: ``cache/trees/<model>/<source>/<path>``, links to the blobs.
+"""Held files under their own names: ``<trees>/<model>/<source>/<path>``, links to the blobs.
 
 A tree is made when somebody asks for it, in a directory aside that takes its place
-whole. It holds nothing: without it not a byte is lost.
+whole. It holds nothing: without it not a byte is lost. Where the store belongs to somebody
+else, the trees are the user's own.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from mirror.errors import ReadOnlyStoreError, StoreError
+from mirror.errors import FORBIDDEN, ReadOnlyStoreError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,37 +21,42 @@ if TYPE_CHECKING:
     from mirror.store import Store
 
 TREES = "trees"
+_Held = tuple["Artifact", "Mapping[str, str]"]
 
 
-def lay_out(
-    store: Store, held: Sequence[tuple[Artifact, Mapping[str, str]]], *, one_model: bool, one_artifact: bool
-) -> Path:
+def lay_out(store: Store, held: Sequence[_Held], own: Path, *, one_model: bool, one_artifact: bool) -> Path:
     """Make the trees of artifacts and return the folder that holds them all.
 
     Args:
         store: Has the blobs.
         held: Each artifact, with the sha256 of its held files by path; not empty.
+        own: Where the user's own trees of this store are, for a store that cannot be written.
         one_model: Whether they are all of one model.
         one_artifact: Whether it is one only.
 
     Raises:
-        ReadOnlyStoreError: The store belongs to somebody else, and the tree is not there yet.
-        StoreError: It cannot be written.
+        ReadOnlyStoreError: Neither place can be written, and the trees are not there yet.
+        StoreError: They cannot be written, for another reason.
     """
+    trees = store.root / TREES
+    if not os.access(store.root, os.W_OK) and not all(_stands(store, _place(trees, a), files) for a, files in held):
+        trees = own
     for artifact, files in held:
-        _tree(store, store.root / TREES / artifact.model.name / artifact.source, files)
+        _tree(store, _place(trees, artifact), files)
     artifact = held[0][0]
-    folder = store.root / TREES
-    if one_model:
-        folder /= artifact.model.name
+    folder = trees / artifact.model.name if one_model else trees
     return folder / artifact.source if one_artifact else folder
 
 
+def _place(trees: Path, artifact: Artifact) -> Path:
+    return trees / artifact.model.name / artifact.source
+
+
 def _tree(store: Store, folder: Path, files: Mapping[str, str]) -> None:
-    if _stands(store, folder, files):
-        return
     aside = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
+        if _stands(store, folder, files):
+            return
         shutil.rmtree(aside, ignore_errors=True)
         for path, sha256 in files.items():
             link = aside / path
@@ -61,10 +67,9 @@ def _tree(store: Store, folder: Path, files: Mapping[str, str]) -> None:
             folder.rename(old)
         aside.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
-    except PermissionError as error:
-        raise ReadOnlyStoreError(f"{folder}: {error.strerror}") from error
     except OSError as error:
-        raise StoreError(f"{folder}: {error.strerror}") from error
+        kind = ReadOnlyStoreError if error.errno in FORBIDDEN else StoreError
+        raise kind(f"{folder}: {error.strerror}") from error
 
 
 def _stands(store: Store, folder: Path, files: Mapping[str, str]) -> bool:

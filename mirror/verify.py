@@ -1,11 +1,14 @@
 """Promise and blob to a verdict: is what is held still what was recorded?
 
-``stat`` asks whether the blob is there with its size, ``digest`` reads every byte.
-The store is only read here; what to do about a bad blob is the caller's decision.
+``stat`` asks whether the blob is there with its size, ``digest`` reads every byte. What
+does not fit is read once more, from the disk: memory and cables fail too, and a blob that
+is right after all must not be thrown away. The store is only read here; what to do about
+a bad blob is the caller's decision.
 """
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from itertools import islice
@@ -16,7 +19,7 @@ from mirror.errors import StoreError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 #: Threads that read; hashing leaves the interpreter, so two use two cores.
@@ -64,6 +67,7 @@ class Verdict(NamedTuple):
         status: What was found.
         actual: The sha256 of the bytes, when they were read.
         damage: Half-open spans of bytes whose block CRC-32 differs; empty when blocks were not kept.
+        transient: The sha256 that a first read gave where a second one, from the disk, was right; None otherwise.
     """
 
     subject: Subject
@@ -71,6 +75,7 @@ class Verdict(NamedTuple):
     status: Status
     actual: str | None = None
     damage: tuple[tuple[int, int], ...] = ()
+    transient: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -78,25 +83,44 @@ class Verdict(NamedTuple):
         return self.status is Status.INTACT
 
 
-def verify(subjects: Iterable[Subject], level: VerifyLevel, *, stop: threading.Event) -> Iterator[Verdict]:
+def _never() -> bool:
+    return False
+
+
+def verify(
+    subjects: Iterable[Subject], level: VerifyLevel, *, stop: threading.Event, over: Callable[[], bool] = _never
+) -> Iterator[Verdict]:
     """Judge every subject, a few at a time, in their order.
+
+    Args:
+        subjects: The blobs.
+        level: How hard to look.
+        stop: Ends it when set.
+        over: Asked before each blob from several threads; once it says so, no further one is begun.
 
     Raises:
         StoreError: A blob is there and cannot be read.
     """
-    if level is VerifyLevel.STAT:
-        yield from (judge(subject, level) for subject in subjects)
-        return
     rest = iter(subjects)
+
+    def begin(subject: Subject) -> Verdict | None:
+        return None if stop.is_set() or over() else judge(subject, level)
+
+    if level is VerifyLevel.STAT:
+        for subject in rest:
+            if (verdict := begin(subject)) is None:
+                return
+            yield verdict
+        return
     with ThreadPoolExecutor(THREADS) as pool:
-        waiting = [pool.submit(judge, subject, level) for subject in islice(rest, 2 * THREADS)]
-        while waiting and not stop.is_set():
-            yield waiting.pop(0).result()
-            waiting += [pool.submit(judge, subject, level) for subject in islice(rest, 1)]
+        waiting = [pool.submit(begin, subject) for subject in islice(rest, 2 * THREADS)]
+        while waiting and (verdict := waiting.pop(0).result()) is not None:
+            yield verdict
+            waiting += [pool.submit(begin, subject) for subject in islice(rest, 1)]
 
 
 def judge(subject: Subject, level: VerifyLevel) -> Verdict:
-    """Judge one blob.
+    """Judge one blob; bytes that are not the recorded ones are read a second time.
 
     Raises:
         StoreError: It is there and cannot be read.
@@ -107,15 +131,33 @@ def judge(subject: Subject, level: VerifyLevel) -> Verdict:
             return Verdict(subject, level, Status.RESIZED)
         if level is VerifyLevel.STAT:
             return Verdict(subject, level, Status.INTACT)
-        digests, blocks = digest_file(subject.path, {"sha256"}, blocks=bool(subject.blocks))
+        first, blocks = _read(subject)
+        if first == subject.sha256:
+            return Verdict(subject, level, Status.INTACT, first)
+        _forget_pages(subject.path)
+        actual, blocks = _read(subject)
     except FileNotFoundError:
         return Verdict(subject, level, Status.MISSING)
     except OSError as error:
-        raise StoreError(f"{subject.path}: {error.strerror}") from error
-    actual = digests["sha256"].hex
+        raise StoreError(f"{subject.path}: {error.strerror or error!r}") from error
     if actual == subject.sha256:
-        return Verdict(subject, level, Status.INTACT, actual)
+        return Verdict(subject, level, Status.INTACT, actual, transient=first)
     return Verdict(subject, level, Status.ALTERED, actual, _damage(subject, blocks))
+
+
+def _read(subject: Subject) -> tuple[str, Sequence[int]]:
+    digests, blocks = digest_file(subject.path, {"sha256"}, blocks=bool(subject.blocks))
+    return digests["sha256"].hex, blocks
+
+
+def _forget_pages(path: Path) -> None:
+    """Have the system drop what it holds of a file in memory, where it can; what others have mapped stays.
+
+    Source: posix_fadvise(2), POSIX_FADV_DONTNEED.
+    """
+    if hasattr(os, "posix_fadvise"):
+        with path.open("rb", buffering=0) as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _damage(subject: Subject, blocks: Sequence[int]) -> tuple[tuple[int, int], ...]:

@@ -130,3 +130,24 @@ def verified(blob: str, verdict: str = "intact", level: str = "digest") -> Event
 
 def removed(blob: str) -> Event:
     return Event("removed", f"sha256:{blob}", {"sha256": blob, "size": 285, "why": "no artifact needs it"})
+
+
+def loaded(
+    blob: str,
+    member: str = "",
+    *,
+    verdict: str = "sound",
+    tensors: Sequence[tuple[str, str, str, str]] | None = (("pooler.dense.bias", "F32", "128", sha256("bias")),),
+) -> Event:
+    detail = {
+        "sha256": blob,
+        "member": member,
+        "format": "torch-zip",
+        "family": "bert",
+        "verdict": verdict,
+        "parameters": 128,
+        "roots": {"pooler": sha256("root"), "all": sha256("root")},
+        "findings": [["values", "warning", "pooler.dense.bias", "all zero"]],
+        "tensors": None if tensors is None else [list(one) for one in tensors],
+    }
+    return Event("loaded", f"sha256:{blob}", detail)

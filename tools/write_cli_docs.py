@@ -49,7 +49,8 @@ _CODES = {
 def page() -> str:
     """Return the text of the page."""
     codes = "".join(f"| {code} | {text} |\n" for code, text in _CODES.items())
-    return _HEAD + codes + "\n" + "\n".join(_sections(cli, click.Context(cli, info_name="minibert-mirror")))
+    context = click.Context(cli, info_name="minibert-mirror", **cli.context_settings)
+    return _HEAD + codes + "\n" + "\n".join(_sections(cli, context))
 
 
 def _sections(command: click.Command, context: click.Context) -> Iterator[str]:

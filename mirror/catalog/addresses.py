@@ -128,6 +128,7 @@ def metalink(artifacts: Iterable[Artifact], *, endpoint: str = HUB) -> Iterator[
 
 
 def page(artifact: Artifact, *, endpoint: str = HUB) -> str:
-    """Return the address that a person would open."""
+    """Return the address that a person would open; one of the hub, at the hub's mirror."""
     url = artifact.url or ""
-    return endpoint.rstrip("/") + url.removeprefix(HUB) if artifact.kind == "hub" else url
+    at_hub = artifact.kind == "hub" and url.startswith(f"{HUB}/")
+    return endpoint.rstrip("/") + url.removeprefix(HUB) if at_hub else url

@@ -96,7 +96,7 @@ def _artifact(catalog: Catalog, artifact: Artifact) -> Iterator[str]:
     if artifact.url:
         yield from _row("address", artifact.url)
     if artifact.waits_for_person and artifact.published:
-        yield from _row("code", f"{artifact.code or 'unknown'}; a person fetches it, `ingest` takes it in")
+        yield from _row("code", f"{artifact.code or 'unknown'}; only a person can fetch it")
     if artifact.kind == "hub":
         read_by = readers(catalog.provenance[key] for key in artifact.entry.get("revision_provenance") or ())
         yield from _row("revision", f"{artifact.revision}; {read_by}" if artifact.revision else artifact.ref)

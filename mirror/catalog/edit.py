@@ -11,12 +11,12 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from mirror.catalog.check import check
-from mirror.catalog.read import parse
+from mirror.catalog.check import address_fault, check
+from mirror.catalog.places import printable
+from mirror.catalog.read import can_be_path, parse
 from mirror.catalog.values import HUB, Catalog, Shape
 from mirror.catalog.write import layout, plain_values
 from mirror.errors import UsageError
-from mirror.model import safe_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 _HUB = re.compile(r"(?P<repo>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<ref>\S+))?", re.ASCII)
 _HUB_PAGE = re.compile(rf"(?:hf:|{re.escape(HUB)}/)([\w.-]+/[\w.-]+)(?:/(?:tree|resolve)/([^/\s]+))?/?", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 _PROVENANCE = "user"
+_NAMES = "a name has letters, digits and . _ / + -, and begins with a letter or digit"
+_ADDRESSES = "give hf:OWNER/REPO, https://HOST/PATH/FILE, file:///FOLDER/, file:///FOLDER/FILE or peer:http://HOST:PORT"
 
 
 class Change(NamedTuple):
@@ -62,8 +65,8 @@ def add(
 
     Args:
         catalog: The catalog; it stays as it is.
-        addresses: One ``hf:OWNER/REPO[@REV]``, hub page, Baidu Pan share, ``peer:URL`` or ``file://`` folder;
-            or the URLs of the model's files.
+        addresses: One ``hf:OWNER/REPO[@REV]``, hub page, Baidu Pan share, ``peer:URL`` or ``file://`` folder (it
+            ends with a slash); or the URLs of the model's files.
         name: Id of the new model; derived from the address when it is None.
         aliases: Other names for it.
         sha256: Pin for the only file, hex.
@@ -76,11 +79,10 @@ def add(
     chosen = name or derived
     for word in (chosen, *aliases):
         if (known := catalog.model(word)) is not None:
-            raise UsageError(f"{word!r} is in the catalog already: {known.name}", hint="choose another with --id")
+            hint = "choose another with --id" if word == chosen else "choose another --alias"
+            raise UsageError(f"{word!r} is in the catalog already: {known.name}", hint=hint)
     if sha256 is not None or size is not None:
-        if len(source["files"]) != 1:
-            raise UsageError("--sha256 and --size describe one file, so give exactly one file's URL")
-        source["files"][0] |= {"sha256": sha256 and sha256.lower(), "size": size}
+        _promise(source["files"], sha256, size)
     data = plain_values(catalog.data)
     note = "entered by this catalog's owner"
     data["provenance"].setdefault(
@@ -88,9 +90,26 @@ def add(
     )
     entry = _entry(chosen, list(aliases), source)
     if problems := check(layout({**data, "models": [entry], "bundles": []})):
-        raise UsageError(str(problems[0]), hint="choose a name with --id" if name is None else None)
+        remedy = _name_hint(problems[0].where, printable(chosen), derived=name is None)
+        raise UsageError(str(problems[0]), hint=remedy)
     data["models"].append(entry)
     return parse(layout(data))
+
+
+def _promise(files: list[dict[str, Any]], sha256: str | None, size: int | None) -> None:
+    """Write what the user knows of the only file into its entry."""
+    if len(files) != 1:
+        raise UsageError("--sha256 and --size describe one file, so give exactly one file's URL")
+    if sha256 is not None and not _SHA256.fullmatch(sha256):
+        raise UsageError(f"{sha256!r} is no sha256: that has 64 hexadecimal digits", hint="`sha256sum FILE` prints it")
+    files[0] |= {"sha256": sha256 and sha256.lower(), "size": size}
+
+
+def _name_hint(where: str, name: str, *, derived: bool) -> str | None:
+    """Return what to do about a problem of the new entry when it is one of its names; None for any other."""
+    if where in {f"models/{name}", f"models/{name}/id"}:
+        return "choose a name with --id" if derived else _NAMES
+    return _NAMES if where.startswith(f"models/{name}/aliases/") else None
 
 
 def diff(old: Catalog, new: Catalog) -> list[Change]:
@@ -132,16 +151,40 @@ def _source(addresses: Sequence[str]) -> tuple[dict[str, Any], str]:
     if first.startswith("hf:") or _HUB_PAGE.fullmatch(first):
         return _hub(first)
     if parts.hostname == "pan.baidu.com":
-        code = parse_qs(parts.query).get("pwd", [None])[0]
-        url = f"https://pan.baidu.com{parts.path}"
-        return _base("baidu-pan", "baidu-pan", url, [], code=code), parts.path.rpartition("/")[2]
+        return _share(first, parts)
     if first.startswith("peer:"):
-        url = first.removeprefix("peer:")
-        return _base("peer", "peer", url, []), _split(url).hostname or "peer"
+        return _peer(first.removeprefix("peer:"))
     if parts.scheme == "file" and first.endswith("/"):
         return _base("folder", "folder", first, []), unquote(parts.path.rstrip("/").rpartition("/")[2])
     files = [_file(url) for url in addresses]
-    return _base("http", "http", first, files), files[0]["path"].partition(".")[0] or files[0]["path"]
+    for file in files:
+        if sum(file["path"] == other["path"] for other in files) > 1:
+            raise UsageError(
+                f"two addresses of a file {file['path']!r}",
+                hint="give each file once; more addresses of the same bytes go into its `urls` in catalog.json",
+            )
+    slug = "file" if parts.scheme == "file" else "http"
+    return _base(slug, "http", first, files), files[0]["path"].partition(".")[0] or files[0]["path"]
+
+
+def _share(address: str, parts: SplitResult) -> tuple[dict[str, Any], str]:
+    if not parts.path.startswith("/s/1"):
+        raise UsageError(
+            f"{address!r} is no address of a share",
+            hint="give https://pan.baidu.com/s/1…, with ?pwd=CODE where it has an extraction code",
+        )
+    code = parse_qs(parts.query).get("pwd", [None])[0]
+    url = f"https://pan.baidu.com{parts.path}"
+    return _base("baidu-pan", "baidu-pan", url, [], code=code), parts.path.rpartition("/")[2]
+
+
+def _peer(url: str) -> tuple[dict[str, Any], str]:
+    parts = _split(url)
+    if parts.scheme not in {"http", "https", "file"} or address_fault(url):
+        raise UsageError(
+            f"{url!r} is no address of a mirror", hint="give peer:http://HOST:PORT/cache or peer:file:///FOLDER"
+        )
+    return _base("peer", "peer", url, []), parts.hostname or "peer"
 
 
 def _hub(address: str) -> tuple[dict[str, Any], str]:
@@ -164,20 +207,20 @@ def _base(slug: str, kind: str, url: str, files: list[dict[str, Any]], **more: A
 def _file(url: str) -> dict[str, Any]:
     parts = _split(url)
     path = unquote(parts.path.rpartition("/")[2])
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not safe_path(path):
-        raise UsageError(
-            f"{url!r} is no address of a file",
-            hint="give hf:OWNER/REPO, https://HOST/PATH/FILE, file:///FOLDER/ or peer:http://HOST:PORT",
-        )
+    if parts.scheme not in {"http", "https", "file"} or address_fault(url) or not can_be_path(path):
+        raise UsageError(f"{url!r} is no address of a file", hint=_ADDRESSES)
     entry: dict[str, Any] = {"path": path, "urls": [url], "size": None, "sha256": None, "git_sha1": None, "md5": None}
     return {**entry, "provenance": [_PROVENANCE]}
 
 
 def _split(url: str) -> SplitResult:
     try:
-        return urlsplit(url)
+        parts = urlsplit(url)
     except ValueError as error:
         raise UsageError(f"{url!r} is no address: {error}") from error
+    if parts.username is not None:
+        raise UsageError(str(address_fault(url)), hint="leave user name and password out")
+    return parts
 
 
 def _differences(old: Any, new: Any, path: list[str]) -> Iterator[Change]:

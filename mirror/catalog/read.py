@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from mirror.catalog.places import HALF, half_characters, place, printable
 from mirror.catalog.provenance import Provenance
 from mirror.catalog.values import HUB, Artifact, Catalog, Model, PinnedFile, Shape
 from mirror.errors import CatalogError
@@ -30,6 +31,8 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _HEX = {length: re.compile(rf"[0-9a-f]{{{length}}}") for length in (32, 40, 64)}
 # Most paths are plain names: one match instead of the whole judgement (10^5 files: 0.05 s against 0.4 s).
 _PLAIN = re.compile(r"(?!\.)[A-Za-z0-9_.-]{1,255}")
+#: What is wrong with a name that ``can_be_name`` refuses.
+NO_NAME = 'cannot be a name: no @, no \\ : * ? " < > |, no . or .. between slashes'
 _SLUG = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 
@@ -68,7 +71,7 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise CatalogError(f"{path}: not UTF-8 at byte {error.start}") from error
     except OSError as error:
-        raise CatalogError(f"{path}: {error.strerror}", hint="make a mirror with `minibert-mirror init DIR`") from error
+        raise CatalogError(f"{path}: {error.strerror}", hint="check the path") from error
 
 
 def parse(text: str, *, where: str = "catalog.json") -> Catalog:
@@ -82,8 +85,9 @@ def parse(text: str, *, where: str = "catalog.json") -> Catalog:
         CatalogError: It is no catalog.
     """
     reader = _Reader()
-    sha256 = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     try:
+        sha256 = hashlib.sha256(text.encode("utf-8")).hexdigest()
+        _refuse_half_characters(text, where)
         # Sources turn their files into values as soon as they are read, so that
         # the JSON objects of 10^5 files are never all in memory.
         data = json.loads(text, object_hook=reader.shrink)
@@ -99,6 +103,24 @@ def parse(text: str, *, where: str = "catalog.json") -> Catalog:
         raise CatalogError(f"{where}: {error} is missing") from error
     except (TypeError, AttributeError, ValueError) as error:
         raise CatalogError(f"{where}: {error}") from error
+
+
+def can_be_name(name: str) -> bool:
+    """Whether ``name`` can be a model's: artifacts and their folders are called after it."""
+    return "@" not in name and safe_path(printable(name))
+
+
+def can_be_path(path: str) -> bool:
+    """Whether ``path`` can be a file's in its artifact."""
+    return _PLAIN.fullmatch(path) is not None or safe_path(printable(path))
+
+
+def _refuse_half_characters(text: str, where: str) -> None:
+    """Refuse texts that could neither be printed nor written back."""
+    if "\\ud" in text or "\\uD" in text:  # most catalogs are plain: two looks instead of a walk
+        data = json.loads(text)
+        for path in half_characters(data):
+            raise CatalogError(f"{where}: {printable(place(data, path))}: {HALF}")
 
 
 class _Reader:
@@ -120,7 +142,7 @@ class _Reader:
 
     def _file(self, entry: dict[str, Any], prefix: str = "", ref: str = "") -> PinnedFile:
         path = entry["path"]
-        if not (_PLAIN.fullmatch(path) or safe_path(path)):
+        if not can_be_path(path):
             raise ValueError(f"unsafe path {path!r}")
         elsewhere, members = entry.get("revision"), entry.get("members")
         urls = _strings(entry.get("urls") or ())
@@ -175,8 +197,8 @@ def _model(entry: dict[str, Any], *, bundle: bool) -> Model:
         bundle=bundle,
         entry=entry,
     )
-    if not safe_path(model.name) or "@" in model.name:
-        raise ValueError(f'{model.name!r} cannot be a name: no @, no \\ : * ? " < > |, no . or .. between slashes')
+    if not can_be_name(model.name):
+        raise ValueError(f"{model.name!r} {NO_NAME}")
     return model
 
 

@@ -11,7 +11,7 @@ import re
 from fnmatch import translate
 from typing import TYPE_CHECKING, NamedTuple
 
-from mirror.errors import SelectorError
+from mirror.errors import SelectorError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -66,10 +66,11 @@ def select(catalog: Catalog, selectors: Sequence[str], *, everything: bool = Fal
     Args:
         catalog: The catalog.
         selectors: Names and predicates, as ``HELP`` describes them.
-        everything: Start from every artifact of every model, whatever names are given.
+        everything: Start from every artifact of every model. Of names, only bundles' go with that: they are no model.
 
     Raises:
         SelectorError: A selector is malformed, names nothing, or nothing is left.
+        UsageError: A model is named, and everything wanted.
     """
     predicates: list[_Predicate] = []
     named: set[Artifact] = set()
@@ -80,7 +81,12 @@ def select(catalog: Catalog, selectors: Sequence[str], *, everything: bool = Fal
             predicates.append(_predicate(catalog, text, *match.groups()))
         else:
             names += 1
-            named |= _named(catalog, text)
+            named |= (found := _named(catalog, text))
+            if everything and not all(artifact.bundle for artifact in found):
+                raise UsageError(
+                    f"{text!r} is among everything already: give names or --all, not both",
+                    hint="predicates narrow --all: source=google, family=albert, layers=2",
+                )
     if not (selectors or everything):
         raise SelectorError("nothing is selected: name a model, or say --all")
     bundles = any(predicate.wants_bundles for predicate in predicates)

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -24,6 +24,7 @@ from mirror import __version__
 from mirror.errors import MirrorError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
     from mirror.api import Mirror
@@ -39,6 +40,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "path": ("look", "Print the folder of a held model or artifact, for other programs."),
     "why": ("why", "Show everything that is known about FILE."),
     "verify": ("verify", "Read held files again and compare them with what was recorded."),
+    "compare": ("compare", "Compare the held weights of each model with each other, tensor by tensor."),
+    "identify": ("identify", "Say which model and source each FILE is, by its content."),
+    "repair": ("repair", "Fetch again what verify found bad, and only that."),
+    "export": ("export", "Write what is held in a form that other programs take."),
     "urls": ("urls", "Print every address that the catalog knows, all or of what is selected."),
     "catalog": ("catalog", "Look at, validate and extend the catalog."),
     "lock": ("lock", "Write what was pulled as pins into catalog.lock.json."),
@@ -52,7 +57,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 
 #: Exit code of a process that was told to stop.
-_STOPPED = 130
+STOPPED = 130
 #: Seconds after which a second Ctrl-C is obeyed at once.
 _PATIENCE = 2.0
 #: Objects between two searches for garbage: importing makes a hundred thousand that are none.
@@ -91,15 +96,30 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take in what stands before the command; ``--help`` is answered here."""
+        with _until_the_reader_goes(ctx):
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; our errors become a line, a hint and an exit code."""
         try:
-            return super().invoke(ctx)
+            with _until_the_reader_goes(ctx):
+                return super().invoke(ctx)
         except MirrorError as error:
             click.echo(f"{click.style('error', fg='red')}: {error}", err=True)
             if error.hint:
                 click.echo(f"  hint: {error.hint}", err=True)
             ctx.exit(error.exit_code)
+
+
+@contextmanager
+def _until_the_reader_goes(ctx: click.Context) -> Iterator[None]:
+    """End well when the reader of our stdout (``| head``) has read enough; click would call it a failure."""
+    try:
+        yield
+    except BrokenPipeError:
+        ctx.exit(0)
 
 
 class Workspace:
@@ -175,9 +195,7 @@ def main() -> NoReturn:
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped; every partial is kept, the same command goes on", err=True)
-        code = _STOPPED
-    except BrokenPipeError:
-        code = 0  # the reader of our stdout (`| head`) went away
+        code = STOPPED
     _leave(code if isinstance(code, int) else 0)
 
 
@@ -205,7 +223,7 @@ def _answer_signals() -> None:
             asked.append(time.monotonic())
             raise KeyboardInterrupt
         if time.monotonic() - asked[0] > _PATIENCE:
-            os._exit(_STOPPED)
+            os._exit(STOPPED)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or a shell's background job

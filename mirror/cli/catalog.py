@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import click
 
 from mirror.catalog.select import HELP
-from mirror.cli.output import emit, json_option, remark, table
+from mirror.cli.output import emit, json_option, quiet_option, remark, table
 from mirror.errors import CatalogError
 
 if TYPE_CHECKING:
@@ -32,7 +34,9 @@ def catalog() -> None:
     """
 
 
-@catalog.command("list", help=f"List models, all by default.\n\n{HELP}")
+@catalog.command(
+    "list", help=f"List models, all by default.\n\n\b\nminibert-mirror catalog list family=albert lang=zh\n\n{HELP}"
+)
 @click.argument("selectors", nargs=-1)
 @json_option
 @click.pass_obj
@@ -79,12 +83,13 @@ def show(here: Workspace, names: tuple[str, ...], as_json: bool) -> None:
 @catalog.command()
 @click.argument("file", required=False, type=_FILE)
 @json_option
+@quiet_option
 @click.pass_obj
-def check(here: Workspace, file: Path | None, as_json: bool) -> None:
+def check(here: Workspace, file: Path | None, *, as_json: bool, quiet: bool) -> None:
     """Name every problem of the mirror's catalog, or of FILE; exit with 3 when there is one.
 
-    Checked are the schema, unique names and aliases, well-formed links and codes, parameter counts
-    recomputed from the shapes, the four sources of every miniature, and look-alikes to refuse.
+    Checked are the schema, keys, names and aliases that stand twice, well-formed links and codes, parameter
+    counts recomputed from the shapes, the four sources of every miniature, and look-alikes to refuse.
 
     \b
     minibert-mirror catalog check
@@ -108,7 +113,7 @@ def check(here: Workspace, file: Path | None, as_json: bool) -> None:
         raise CatalogError(f"{path}: {count}", hint="docs/catalog.md explains every field")
     good = parse(text, where=str(path))
     where = "the built-in catalog" if built_in else path
-    remark(f"{where}: {len(good.models)} models, {len(good.by_artifact)} artifacts, nothing wrong")
+    remark(f"{where}: {len(good.models)} models, {len(good.by_artifact)} artifacts, nothing wrong", quiet=quiet)
 
 
 @catalog.command()
@@ -117,7 +122,9 @@ def check(here: Workspace, file: Path | None, as_json: bool) -> None:
 @click.option("--alias", "aliases", multiple=True, metavar="NAME", help="Another name for it; may be repeated.")
 @click.option("--sha256", metavar="HEX", help="Pin the digest of the only file.")
 @click.option("--size", type=click.IntRange(min=0), metavar="BYTES", help="Promise the size of the only file.")
-@click.option("--dry-run", is_flag=True, help="Print the new entry, change nothing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Print the new entry, change nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the new entry.")
+@quiet_option
 @click.pass_obj
 def add(
     here: Workspace,
@@ -126,11 +133,14 @@ def add(
     aliases: tuple[str, ...],
     sha256: str | None,
     size: int | None,
+    *,
     dry_run: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Add a model of your own to the mirror's catalog.
 
-    ADDRESS is a Hub repository, the URLs of files, a folder, a Baidu Pan share or another mirror.
+    ADDRESS is a Hub repository, the URLs of files, a folder's URL, a Baidu Pan share or another mirror.
     Nothing is asked of it now: what the address does not say is null, to be filled in by hand.
 
     \b
@@ -138,29 +148,33 @@ def add(
     minibert-mirror catalog add hf:OWNER/REPO@v1.0 --alias mine
     minibert-mirror catalog add https://host/a/model.bin https://host/a/vocab.txt --id mine
     minibert-mirror catalog add https://host/model.zip --sha256 07eced37...
-    minibert-mirror catalog add file:///data/checkpoints/mine/
+    minibert-mirror catalog add file:///data/checkpoints/mine/       a folder
+    minibert-mirror catalog add file:///data/weights.bin             a file
     """
     from mirror import place
     from mirror.catalog.edit import add as with_model
     from mirror.catalog.write import plain_values, write
 
-    changed = with_model(here.catalog, addresses, name=name, aliases=aliases, sha256=sha256, size=size)
+    found = [_as_folder(address) for address in addresses]
+    changed = with_model(here.catalog, found, name=name, aliases=aliases, sha256=sha256, size=size)
     model = changed.models[-1]
-    if dry_run:
+    if dry_run or as_json:
         emit(plain_values(model.entry))
+    if dry_run:
         return
     place.prepare(here.mirror.place)
     write(changed, here.catalog_path)
-    remark(f"added {model.name} to {here.catalog_path}")
-    remark(f"next: minibert-mirror pull {model.name}")
+    remark(f"added {model.name} to {here.catalog_path}", quiet=quiet or as_json)
+    remark(f"next: minibert-mirror pull {model.name}", quiet=quiet or as_json)
 
 
 @catalog.command()
 @click.argument("old", required=False, type=_FILE)
 @click.argument("new", required=False, type=_FILE)
 @json_option
+@quiet_option
 @click.pass_obj
-def diff(here: Workspace, old: Path | None, new: Path | None, as_json: bool) -> None:
+def diff(here: Workspace, old: Path | None, new: Path | None, *, as_json: bool, quiet: bool) -> None:
     """Show what differs between two catalogs: OLD (the built-in one) and NEW (the mirror's).
 
     \b
@@ -180,7 +194,16 @@ def diff(here: Workspace, old: Path | None, new: Path | None, as_json: bool) -> 
         else:
             click.echo(change)
     if not changes:
-        remark("no difference")
+        remark("no difference", quiet=quiet)
+
+
+def _as_folder(address: str) -> str:
+    """Return the address of a folder of this machine with the slash that tells it from a file's."""
+    if address.startswith("file:///") and not address.endswith("/"):
+        with suppress(OSError):
+            if Path(unquote(urlsplit(address).path)).is_dir():
+                return f"{address}/"
+    return address
 
 
 def _models(known: Catalog, selectors: Sequence[str]) -> list[Model]:

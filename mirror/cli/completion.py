@@ -12,6 +12,8 @@ from click.shell_completion import get_completion_class
 def completion(ctx: click.Context, shell: str) -> None:
     """Print the completion script of SHELL.
 
+    What it prints is for the shell, so there is no --json.
+
     \b
     minibert-mirror completion bash > ~/.local/share/bash-completion/completions/minibert-mirror
     minibert-mirror completion zsh > "${fpath[1]}/_minibert-mirror"

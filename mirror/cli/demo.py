@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import time
@@ -13,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mirror.cli.output import brief, emit, json_option, quiet_option, size, table
-from mirror.errors import IntegrityError
+from mirror.cli import STOPPED
+from mirror.cli.miniature import clear, write_catalog
+from mirror.cli.output import brief, emit, json_option, quiet_option, remark, size, table
+from mirror.errors import IntegrityError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mirror.api import Mirror
+    from mirror.crosscheck import Compared
     from mirror.sync.outcome import Outcome
     from mirror.upstream.server import Server
 
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
 _CUT = "*/albert-xxlarge-v2.pdparams"
 #: A file that always comes with one bit flipped: the pull must catch it.
 _CORRUPT = "*/tinybert-6l-768d-v2.pdparams"
+#: Copies whose bytes are their publisher's and whose numbers are not the model's: one went through half precision,
+#: one is another model's. Only the tensors show it.
+_APART = ["bert-small@paddle/model_state.pdparams", "albert-large-v2@paddle/albert-large-v2.pdparams"]
+#: Columns of a model's name in a table.
+_NAME = 28
 _FAULTS: dict[str, list[dict[str, Any]]] = {
     _CUT: [{"fault": "cut_after", "bytes": 600_000}],
     _CORRUPT: [{"fault": "flip_bit", "offset": 4096, "times": "always"}],
@@ -37,8 +44,9 @@ _FAULTS: dict[str, list[dict[str, Any]]] = {
 @click.option(
     "--dir",
     "folder",
+    metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep the demo's mirror in DIR. Default: a temporary folder, removed at the end.",
+    help="Keep the demo's mirror in DIR, new or an earlier demo's. Default: a temporary folder, removed at the end.",
 )
 @json_option
 @quiet_option
@@ -47,18 +55,20 @@ def demo(folder: Path | None, *, as_json: bool, quiet: bool) -> None:
 
     Starts a Hugging Face hub, Google storage and Baidu object storage on loopback,
     with small seeded weights in the real containers for all 48 models, and mirrors
-    them. One transfer is cut in the middle, and one file comes corrupted.
+    them. One transfer is cut in the middle, and one file comes corrupted. Every weight
+    file is opened, and all copies of a model are compared, tensor by tensor: one went
+    through half precision, and one is another model's.
 
     \b
     minibert-mirror demo
     minibert-mirror demo --dir /tmp/demo && cd /tmp/demo && minibert-mirror status
     """
     story = _Story(silent=as_json or quiet)
-    with _mirror_folder(folder) as root, _upstream(root) as server:
+    with _mirror_folder(folder, quiet=as_json or quiet) as root, _upstream(root) as server:
         facts = _tell(story, root, server)
     if as_json:
         emit(facts)
-    if facts["corruption"] != "caught" or facts["second_pull_fetched"]:
+    if facts["corruption"] != "caught" or facts["second_pull_fetched"] or facts["apart"] != _APART:
         raise IntegrityError("the demo did not go as it must", hint="this is a bug: please report what stands above")
 
 
@@ -80,17 +90,26 @@ class _Story:
 
 
 @contextmanager
-def _mirror_folder(folder: Path | None) -> Iterator[Path]:
-    if folder is not None:
-        (folder / "cache").mkdir(parents=True, exist_ok=True)
-        yield folder.absolute()
-        return
-    root = Path(tempfile.mkdtemp(prefix="minibert-demo-"))
+def _mirror_folder(folder: Path | None, *, quiet: bool) -> Iterator[Path]:
+    root = _temporary() if folder is None else folder.absolute()
     try:
-        (root / "cache").mkdir()
+        if clear(root):
+            remark(f"removed an earlier demo's files from {root}", quiet=quiet)
         yield root
+    except KeyboardInterrupt:
+        left = "the demo's temporary folder is removed" if folder is None else f"{root} stays as it is"
+        click.echo(f"stopped; {left}, and the same command begins anew", err=True)
+        raise click.exceptions.Exit(STOPPED) from None
     finally:
-        shutil.rmtree(root, ignore_errors=True)
+        if folder is None:
+            shutil.rmtree(root, ignore_errors=True)
+
+
+def _temporary() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="minibert-demo-"))
+    except OSError as error:
+        raise StoreError(f"no temporary folder: {error.strerror}", hint="set TMPDIR, or name one with --dir") from error
 
 
 @contextmanager
@@ -100,8 +119,7 @@ def _upstream(root: Path) -> Iterator[Server]:
 
     world = build_world()
     with Server(world, faults=_FAULTS) as server:
-        text = json.dumps(world.catalog(server), indent=1, ensure_ascii=False) + "\n"
-        (root / "catalog.json").write_text(text, encoding="utf-8")
+        write_catalog(root / "catalog.json", world.catalog(server))
         yield server
 
 
@@ -144,6 +162,9 @@ def _tell(story: _Story, root: Path, server: Server) -> dict[str, Any]:
         f"{events} events, the chain holds, head {audit.head[:16] if audit else '-'}…"
     )
 
+    story.chapter("minibert-mirror compare: does every copy of a model hold the same numbers?")
+    apart = _compare(story, mirror)
+
     story.chapter("What waits for a person")
     waiting = [one for one in mirror.status() if one.waits]
     story.say(
@@ -162,6 +183,8 @@ def _tell(story: _Story, root: Path, server: Server) -> dict[str, Any]:
         "second_pull_fetched": healed.stored,
         "requests": before,
         "events": events,
+        "sound": outcome.sound + again.sound,
+        "apart": apart,
         "altered": sum(verdicts.values()) - verdicts["intact"],
         "waiting": len(waiting),
     }
@@ -199,6 +222,39 @@ def _tell_faults(story: _Story, mirror: Mirror, outcome: Outcome, server: Server
             f"   the bytes are kept as evidence in {cases[0].path.relative_to(mirror.place.root)}, never delivered"
         )
     return resumed, caught
+
+
+def _compare(story: _Story, mirror: Mirror) -> list[str]:
+    """Hold all copies of each model against each other; return the names of those that differ."""
+    rows, told, apart = [], [], []
+    for found in mirror.compare():
+        verdicts = Counter(one.verdict.relation.value if one.verdict else "not read" for one in found.others)
+        files = [*([found.reference] if found.reference else []), *[one.file for one in found.others]]
+        formats = sorted({one.format for one in files if one.format})
+        summary = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items())) or "the only copy"
+        rows.append((_short(found.model), str(len(files)), ", ".join(formats), summary))
+        for one in found.others:
+            if one.differs:
+                apart.append(one.file.name)
+                told.append(f"   {click.style('caught', fg='green')} {one.file.name}: {_in_what(one)}")
+    if not story.silent:
+        table(("model", "copies", "formats", "against the publisher's own"), rows, right=(1,))
+    for line in told:
+        story.say(line)
+    return apart
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
+
+
+def _in_what(one: Compared) -> str:
+    """Say in what a copy differs, and why where that shows."""
+    if one.whose:
+        return f"its numbers are those of {one.whose[0]}"
+    (cause, count), *_ = Counter(each.cause for each in one.differences).most_common(1)
+    largest = max(each.largest or 0.0 for each in one.differences if each.cause == cause)
+    return f"{count} tensors differ by up to {largest:.2g}" + (f": {cause}" if cause else "")
 
 
 def _print_levels(mirror: Mirror) -> None:

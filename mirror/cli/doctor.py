@@ -17,8 +17,9 @@ _SIGNS = {"ok": ("ok  ", "green"), "note": ("note", "yellow"), "bad": ("bad ", "
 @click.command()
 @click.option("--offline", is_flag=True, help="Ask no host.")
 @json_option
+@click.option("-q", "--quiet", is_flag=True, help="Only what is not well.")
 @click.pass_obj
-def doctor(workspace: Workspace, *, offline: bool, as_json: bool) -> None:
+def doctor(workspace: Workspace, *, offline: bool, as_json: bool, quiet: bool) -> None:
     """Check disk, file system, hosts, proxies and clocks.
 
     \b
@@ -28,6 +29,8 @@ def doctor(workspace: Workspace, *, offline: bool, as_json: bool) -> None:
     bad = 0
     for finding in workspace.mirror.examine(offline=offline):
         bad += finding.health.value == "bad"
+        if quiet and finding.health.value == "ok":
+            continue
         if as_json:
             emit(
                 {"topic": finding.topic, "health": finding.health.value, "text": finding.text, "advice": finding.advice}

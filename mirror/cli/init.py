@@ -6,10 +6,14 @@ from pathlib import Path
 
 import click
 
+from mirror.cli.output import emit, json_option, quiet_option, remark
+
 
 @click.command()
 @click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-def init(directory: Path) -> None:
+@json_option
+@quiet_option
+def init(directory: Path, *, as_json: bool, quiet: bool) -> None:
     """Make DIR a new mirror with the built-in catalog.
 
     \b
@@ -21,5 +25,8 @@ def init(directory: Path) -> None:
 
     made = place.make(directory.absolute(), builtin_catalog_text())
     Mirror.open(made.root).found()
-    click.echo(f"made a mirror in {made.root}: {place.CATALOG} (edit it freely) and {place.CACHE}/", err=True)
-    click.echo(f"next: cd {made.root} && minibert-mirror pull bert-tiny", err=True)
+    if as_json:
+        emit({"mirror": str(made.root), "catalog": str(made.catalog), "cache": str(made.cache)})
+    silent = quiet or as_json
+    remark(f"made a mirror in {made.root}: {place.CATALOG} (edit it freely) and {place.CACHE}/", quiet=silent)
+    remark(f"next: cd {made.root} && minibert-mirror pull bert-tiny", quiet=silent)

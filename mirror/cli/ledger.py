@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mirror.cli.output import emit, json_option, remark, size
+from mirror.cli.output import emit, json_option, quiet_option, remark, size
+from mirror.errors import NoLedgerError, TamperedError
 
 if TYPE_CHECKING:
     from mirror.cli import Workspace
-    from mirror.ledger import Entry
+    from mirror.ledger import Entry, Reader
 
 #: Lines that ``log`` prints when nobody says how many.
 _LAST = 50
@@ -51,27 +52,32 @@ def ledger() -> None:
 @ledger.command()
 @click.option("--head", callback=_event_hash, metavar="HASH", help="The hash of an event, kept elsewhere before.")
 @json_option
+@quiet_option
 @click.pass_obj
-def verify(workspace: Workspace, *, head: str | None, as_json: bool) -> None:
+def verify(workspace: Workspace, *, head: str | None, as_json: bool, quiet: bool) -> None:
     """Check every hash, replay every event, and compare every row of state.
 
-    Names each row that is not what was written, and a tail that was cut. With --head,
-    also a history that was written anew from end to end.
+    Names each row that is not what was written, and a tail that was cut; --json lists
+    all of them, a thousand at the most. With --head, also a history that was written
+    anew from end to end.
 
     \b
     minibert-mirror ledger verify
     minibert-mirror ledger verify --head "$(cat head-of-last-month.txt)"
     """
-    from mirror.ledger import Ledger
-
-    with Ledger.reader(workspace.ledger_path) as reader:
-        audit = reader.verify(head)
+    try:
+        with _reader(workspace.ledger_path) as reader:
+            audit = reader.verify(head)
+    except TamperedError as error:
+        if as_json:
+            emit({"sound": False, "problems": list(error.problems)})
+        raise
     if as_json:
         emit({"sound": True, "events": audit.events, "head": audit.head, "anchored": audit.anchored})
         return
     click.echo(f"sound: {audit.events} events, head {audit.head}")
     if audit.anchored is None and audit.events:
-        remark(f"there is no {workspace.ledger_path.with_suffix('.head').name} to compare with")
+        remark(f"there is no {workspace.ledger_path.with_suffix('.head').name} to compare with", quiet=quiet)
 
 
 @ledger.command()
@@ -99,11 +105,9 @@ def log(
     minibert-mirror ledger log --kind failed --since 2025-01-31
     minibert-mirror ledger log --subject bert-tiny@google --json
     """
-    from mirror.ledger import Ledger
-
     if limit is None and not (kind or subject or since):
         limit = _LAST
-    with Ledger.reader(workspace.ledger_path) as reader:
+    with _reader(workspace.ledger_path) as reader:
         for entry in reader.events(subject, kind, since, limit):
             if as_json:
                 emit(entry._asdict())
@@ -123,9 +127,7 @@ def head(workspace: Workspace, *, as_json: bool) -> None:
     \b
     minibert-mirror ledger head > head-of-today.txt
     """
-    from mirror.ledger import Ledger
-
-    with Ledger.reader(workspace.ledger_path) as reader:
+    with _reader(workspace.ledger_path) as reader:
         last = reader.head()
     if as_json:
         emit(last._asdict())
@@ -137,25 +139,42 @@ def head(workspace: Workspace, *, as_json: bool) -> None:
 @click.option("--as", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True, help="The form.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Where to write. Default: stdout.")
 @click.option("--json", "as_json", is_flag=True, help="The same as --as jsonl.")
+@quiet_option
 @click.pass_obj
-def export(workspace: Workspace, *, form: str, out: Path | None, as_json: bool) -> None:
+def export(workspace: Workspace, *, form: str, out: Path | None, as_json: bool, quiet: bool) -> None:
     """Print every event with its hash, for other programs and for safe keeping.
 
     \b
     minibert-mirror ledger export > events.jsonl
     minibert-mirror ledger export --as csv --out events.csv
     """
-    from mirror.ledger import Ledger
     from mirror.ledger.export import lines, write
 
-    with Ledger.reader(workspace.ledger_path) as reader:
+    with _reader(workspace.ledger_path) as reader:
         text = lines(reader.events(), "jsonl" if as_json else form)
         if out is not None:
             write(out, text)
-            remark(f"wrote {out}")
+            remark(f"wrote {out}", quiet=quiet)
             return
         for line in text:
             click.echo(line, nl=False)
+
+
+def _reader(path: Path) -> Reader:
+    """Open the ledger for reading.
+
+    Raises:
+        TamperedError: There is none, and there was one.
+        LedgerError: There is none yet, or it cannot be read.
+    """
+    from mirror.ledger import Ledger
+
+    try:
+        return Ledger.reader(path)
+    except NoLedgerError as error:
+        from mirror.ledger.audit import gone
+
+        raise gone(path) or error from None
 
 
 def _line(entry: Entry) -> str:

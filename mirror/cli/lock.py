@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mirror.cli.output import emit, json_option, many, remark
+from mirror.cli.output import emit, json_option, many, quiet_option, remark
 
 if TYPE_CHECKING:
     from mirror.cli import Workspace
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("selectors", metavar="[SELECTOR]...", nargs=-1)
+@click.option("-n", "--dry-run", is_flag=True, help="Print what would be pinned, change nothing.")
 @json_option
+@quiet_option
 @click.pass_obj
-def lock(workspace: Workspace, selectors: tuple[str, ...], *, as_json: bool) -> None:
+def lock(workspace: Workspace, selectors: tuple[str, ...], *, dry_run: bool, as_json: bool, quiet: bool) -> None:
     """Write what was pulled as pins into catalog.lock.json.
 
     Everything held, or only what SELECTORS name; other pins of the file stay. A
@@ -24,11 +26,17 @@ def lock(workspace: Workspace, selectors: tuple[str, ...], *, as_json: bool) -> 
 
     \b
     minibert-mirror pull bert-tiny && minibert-mirror lock
-    minibert-mirror lock source=google
+    minibert-mirror lock source=google --dry-run
     """
-    written = workspace.mirror.lock_held(*selectors)
+    if dry_run:
+        written = {one.artifact: one.held for one in workspace.mirror.status(*selectors) if one.held}
+    else:
+        written = workspace.mirror.lock_held(*selectors)
     for name, count in written.items():
         if as_json:
             emit({"artifact": name, "files": count})
+        elif dry_run:
+            click.echo(f"{name}: {many(count, 'file')}")
     files, artifacts = many(sum(written.values()), "file"), many(len(written), "artifact")
-    remark(f"pinned {files} of {artifacts} in {workspace.mirror.place.lock}", quiet=as_json)
+    done = "would pin" if dry_run else "pinned"
+    remark(f"{done} {files} of {artifacts} in {workspace.mirror.place.lock}", quiet=quiet or as_json)

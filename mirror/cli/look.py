@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mirror.cli.output import emit, for_a_person, json_option, many, remark, size, table
+from mirror.cli.output import emit, for_a_person, json_option, many, quiet_option, remark, size, table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mirror.cli import Workspace
     from mirror.status import ArtifactStatus
 
@@ -20,8 +22,11 @@ _COLOURS = {"pinned": "green", "attested": "green", "checked": "cyan", "first-se
 @click.option("--all", "everything", is_flag=True, help="Also artifacts of which nothing is held yet.")
 @click.option("--waiting", is_flag=True, help="Only what waits for a person, with addresses and codes.")
 @json_option
+@quiet_option
 @click.pass_obj
-def status(workspace: Workspace, selectors: tuple[str, ...], *, everything: bool, waiting: bool, as_json: bool) -> None:
+def status(
+    workspace: Workspace, selectors: tuple[str, ...], *, everything: bool, waiting: bool, as_json: bool, quiet: bool
+) -> None:
     """Show what is held, at which evidence level, and what waits for a person.
 
     \b
@@ -30,6 +35,8 @@ def status(workspace: Workspace, selectors: tuple[str, ...], *, everything: bool
     minibert-mirror status --waiting          Baidu Pan addresses with their codes
     """
     found = list(workspace.mirror.status(*selectors))
+    if lost := _lost(workspace.ledger_path):
+        remark(f"{click.style('note', fg='yellow')}: {lost}; see `minibert-mirror ledger verify`", quiet=quiet)
     if waiting:
         _print_waiting([one for one in found if one.waits], as_json=as_json)
         return
@@ -41,12 +48,30 @@ def status(workspace: Workspace, selectors: tuple[str, ...], *, everything: bool
     if shown:
         table(("artifact", "held", "size", "evidence", "revision"), [_row(one) for one in shown], right=(1, 2))
     held = sum(one.held for one in found)
-    waits = sum(one.waits for one in found)
-    remark(f"{many(held, 'file')} held, {size(sum(one.size for one in found))}, in {workspace.root}")
-    if not shown:
-        remark("nothing is held yet: minibert-mirror pull bert-tiny")
-    if waits:
-        remark(f"{for_a_person(waits)}: minibert-mirror status --waiting")
+    remark(f"{many(held, 'file')} held, {size(sum(one.size for one in found))}, in {workspace.root}", quiet=quiet)
+    if not shown and not lost:
+        remark("nothing is held yet: minibert-mirror pull bert-tiny", quiet=quiet)
+    if waits := _waits(found):
+        remark(f"{waits}: minibert-mirror status --waiting", quiet=quiet)
+
+
+def _lost(ledger: Path) -> str:
+    """Say that there was a ledger and is none; empty when there is one, or never was."""
+    if ledger.exists():
+        return ""
+    from mirror.ledger.audit import gone
+
+    return str(gone(ledger) or "")
+
+
+def _waits(found: list[ArtifactStatus]) -> str:
+    """Say how many wait for a person; bundles apart, since they bring nothing new and a pull of everything has none."""
+    bundles = sum(one.waits and one.bundle for one in found)
+    others = sum(one.waits and not one.bundle for one in found)
+    if not others:
+        return f"{many(bundles, 'bundle')} {'waits' if bundles == 1 else 'wait'} for a person" if bundles else ""
+    also = f", and so {'does' if bundles == 1 else 'do'} {many(bundles, 'bundle')} of the same" if bundles else ""
+    return for_a_person(others) + also
 
 
 def _row(one: ArtifactStatus) -> tuple[str, ...]:
@@ -57,7 +82,7 @@ def _row(one: ArtifactStatus) -> tuple[str, ...]:
         if count:
             levels += (", " if levels else "") + click.style(f"{count} {word}", fg="red")
     if one.waits:
-        levels = "waits for a person"
+        levels = "waits for a person" if one.url else "was never published"
     held = f"{one.held}/{one.files}" if one.files else "-"
     return (one.artifact, held, size(one.size) if one.held else "-", levels or "-", (one.revision or "-")[:12])
 
@@ -110,11 +135,17 @@ def ls(workspace: Workspace, selectors: tuple[str, ...], *, missing: bool, paths
 
 @click.command()
 @click.argument("selector")
+@json_option
 @click.pass_obj
-def path(workspace: Workspace, selector: str) -> None:
+def path(workspace: Workspace, selector: str, *, as_json: bool) -> None:
     """Print the folder of a held model or artifact, for other programs.
 
     \b
+    minibert-mirror path bert-tiny
     ls "$(minibert-mirror path bert-tiny@huggingface)"
     """
-    click.echo(workspace.mirror.path(selector))
+    folder = workspace.mirror.path(selector)
+    if as_json:
+        emit({"selector": selector, "path": str(folder)})
+    else:
+        click.echo(folder)

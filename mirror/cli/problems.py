@@ -22,7 +22,10 @@ _MOST = 40
 
 
 def show(problems: Sequence[Problem]) -> None:
-    """Tell every problem on stderr, those with the same remedy together, integrity last."""
+    """Tell every problem on stderr, those with the same remedy together, integrity last.
+
+    An empty line ends those that have none: the next remedy is not theirs.
+    """
     remedies: dict[tuple[bool, str], list[Problem]] = {}
     for problem in problems[:_MOST]:
         error = problem.error
@@ -31,8 +34,7 @@ def show(problems: Sequence[Problem]) -> None:
         for problem in group:
             for line in _lines(problem):
                 click.echo(line, err=True)
-        if hint:
-            click.echo(f"  {hint}", err=True)
+        click.echo(f"  {hint}" if hint else "", err=True)
     if len(problems) > _MOST:
         click.echo(f"… and {len(problems) - _MOST} more; --json lists all", err=True)
     ways = ", ".join(f"{number} {way}" for way, number in Counter(map(_word, problems)).most_common())

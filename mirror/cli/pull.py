@@ -9,6 +9,7 @@ import click
 from mirror.cli.output import brief, emit, for_a_person, json_option, many, quiet_option, remark, size
 
 if TYPE_CHECKING:
+    from mirror.catalog import Catalog
     from mirror.cli import Workspace
     from mirror.model import RemoteFile
     from mirror.plan import Plan
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Lines of a dry run before the rest is only counted.
 _LINES = 40
+#: Warnings about weights before the rest is only counted.
+_FINDINGS = 5
 
 
 def parse_rate(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
@@ -58,7 +61,7 @@ def split_names(context: click.Context, parameter: click.Parameter, value: str |
     metavar="PEER",
     help="Another mirror, asked first: the http(s) address or the folder of its cache/.",
 )
-@click.option("-j", "--jobs", type=click.IntRange(1, 64), default=32, show_default=True, help="Most transfers at once.")
+@click.option("-j", "--jobs", type=click.IntRange(1, 64), default=48, show_default=True, help="Most transfers at once.")
 @click.option("--limit-rate", callback=parse_rate, metavar="RATE", help="Bytes a second over all: 500k, 2M.")
 @click.option(
     "--stall",
@@ -84,7 +87,7 @@ def split_names(context: click.Context, parameter: click.Parameter, value: str |
     metavar="SECONDS",
     help="Pause before the first retry; each further one is twice as long.",
 )
-@click.option("--no-verify", is_flag=True, help="Do not look inside archives.")
+@click.option("--no-verify", is_flag=True, help="Do not look inside archives and weights.")
 @click.option("--strict", is_flag=True, help="Exit with 8 when something waits for a person.")
 @json_option
 @quiet_option
@@ -128,11 +131,11 @@ def pull(
     if outcome.problems:
         _tell_problems(outcome, as_json=as_json)
     if options["dry_run"] and outcome.plan is not None:
-        _print_plan(outcome.plan, as_json=as_json)
+        _print_plan(outcome.plan, mirror.catalog, as_json=as_json)
     elif as_json:
         _print_json(outcome)
     else:
-        _print_summary(outcome, quiet=quiet)
+        _print_summary(outcome, mirror.catalog, quiet=quiet)
     if (gravest := outcome.gravest()) is not None:
         # Every problem is told above: the error's own text would say one of them twice.
         click.get_current_context().exit(gravest.exit_code)
@@ -155,7 +158,7 @@ def _tell_problems(outcome: Outcome, *, as_json: bool) -> None:
         _print_problem(problem)
 
 
-def _print_plan(plan: Plan, *, as_json: bool) -> None:
+def _print_plan(plan: Plan, catalog: Catalog, *, as_json: bool) -> None:
     if as_json:
         for task in plan.fetch:
             for file in (task.file, *task.twins):
@@ -170,7 +173,9 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
         for t in plan.fetch
     ]
     lines += [f"record {'':>10}  {adoption.file} (its bytes are here)" for adoption in plan.adopt]
-    lines += [f"wait   {'':>10}  {name} (a person must fetch it)" for name in plan.waiting]
+    for name in plan.waiting:
+        why = "a person must fetch it" if catalog.artifact(name).published else "no address was ever published"
+        lines.append(f"wait   {'':>10}  {name} ({why})")
     for line in lines[:_LINES]:
         click.echo(line)
     if len(lines) > _LINES:
@@ -219,6 +224,8 @@ def _print_json(outcome: Outcome) -> None:
             "held": plan.held_files if plan else 0,
             "wire_bytes": outcome.wire_bytes,
             "levels": outcome.levels,
+            "sound": outcome.sound,
+            "findings": outcome.findings,
             "problems": len(outcome.problems),
             "waiting": list(plan.waiting) if plan else [],
             "seconds": round(outcome.seconds, 3),
@@ -226,7 +233,7 @@ def _print_json(outcome: Outcome) -> None:
     )
 
 
-def _print_summary(outcome: Outcome, *, quiet: bool) -> None:
+def _print_summary(outcome: Outcome, catalog: Catalog, *, quiet: bool) -> None:
     for change in outcome.changes:
         click.echo(
             f"{change.artifact}: {_revisions(change.before, change.after)}"
@@ -246,11 +253,19 @@ def _print_summary(outcome: Outcome, *, quiet: bool) -> None:
             f"{', '.join(came) or 'nothing came'}{f' ({levels})' if levels else ''}, "
             f"{size(outcome.wire_bytes)} in {outcome.seconds:.1f} s; held before: {plan.held_files}"
         )
-    if plan.waiting:
+    if outcome.sound:
+        click.echo(f"{many(outcome.sound, 'weight file')} opened and found sound")
+    for finding in outcome.findings[:_FINDINGS]:
+        click.echo(f"{click.style('strange', fg='yellow')} {finding}")
+    if (rest := len(outcome.findings) - _FINDINGS) > 0:
+        click.echo(f"… and {rest} more; `minibert-mirror why FILE` tells everything")
+    unpublished = [name for name in plan.waiting if not catalog.artifact(name).published]
+    if waiting := len(plan.waiting) - len(unpublished):
         click.echo(
-            f"{for_a_person(len(plan.waiting))}: `minibert-mirror status --waiting` has the "
-            "addresses and extraction codes"
+            f"{for_a_person(waiting)}: `minibert-mirror status --waiting` has the addresses and extraction codes"
         )
+    for name in unpublished:
+        click.echo(f"{name} was never published: there is no address to fetch it from")
 
 
 def _revisions(before: str | None, after: str | None) -> str:

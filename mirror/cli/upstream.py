@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mirror.cli.output import emit, json_option
+from mirror.cli.miniature import write_catalog
+from mirror.cli.output import emit, json_option, quiet_option, remark
 from mirror.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _SHOWN = {
     "out",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="OUT",
-    help="Write a catalog.json whose addresses are this upstream's.",
+    help="Write a catalog whose addresses are this upstream's; a catalog.json gets a cache/ beside it: a mirror.",
 )
 @click.option(
     "--tree",
@@ -56,8 +56,17 @@ _SHOWN = {
     "--scale", type=click.IntRange(1, 64), default=32, show_default=True, help="Divides widths; 1 is true size."
 )
 @json_option
+@quiet_option
 def upstream(
-    port: int, script: Path | None, out: Path | None, tree: Path | None, seed: int, scale: int, *, as_json: bool
+    port: int,
+    script: Path | None,
+    out: Path | None,
+    tree: Path | None,
+    seed: int,
+    scale: int,
+    *,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Run the embedded miniature of the outside world.
 
@@ -83,8 +92,9 @@ def upstream(
         raise UsageError(f"port {port}: {error.strerror}") from error
     with server:
         if out is not None:
-            out.write_text(json.dumps(world.catalog(server), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_catalog(out, world.catalog(server))
         _show(server, as_json=as_json)
+        remark("every port also answers as a proxy for the real names; Ctrl-C stops", quiet=quiet or as_json)
         # Ctrl-C is how this command ends well.
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
@@ -115,4 +125,3 @@ def _show(server: Server, *, as_json: bool) -> None:
         click.echo(f"{addresses[role]:24}  {what}")
     for name, value in environment.items():
         click.echo(f"export {name}={value}")
-    click.echo("every port also answers as a proxy for the real names; Ctrl-C stops", err=True)

@@ -2,64 +2,226 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import threading
+import time
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
 
 from mirror.cli.output import emit, json_option, many, quiet_option, remark, size
-from mirror.errors import IntegrityError
+from mirror.compare.finding import Severity
+from mirror.errors import IntegrityError, UnsoundError
 
 if TYPE_CHECKING:
+    from mirror.api import Mirror
     from mirror.cli import Workspace
+    from mirror.prove import Proof
+    from mirror.recheck import Portion, Rechecked
+
+#: Seconds of each unit of a duration.
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+#: The longest time that makes sense, in seconds: a century.
+_LONGEST = 100 * 366 * 86400
+
+
+def parse_duration(context: click.Context, parameter: click.Parameter, value: str | None) -> timedelta | None:
+    """Return ``30d``, ``12h``, ``10m`` or ``30s`` as a duration."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,10}(?:\.[0-9]{1,6})?)([smhdw])", value.lower(), re.ASCII)
+    seconds = float(found[1]) * _UNITS[found[2]] if found is not None else _LONGEST
+    if seconds >= _LONGEST:
+        raise click.BadParameter(f"{value!r} is no duration; write 30s, 10m, 12h, 30d or 2w")
+    return timedelta(seconds=seconds)
+
+
+def parse_sample(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int | None, float | None]:
+    """Return ``200`` as a number of blobs, ``10%`` as a part of them all."""
+    if value is None:
+        return None, None
+    if re.fullmatch(r"[1-9][0-9]{0,17}", value, re.ASCII):
+        return int(value), None
+    found = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%", value, re.ASCII)
+    if found is None or not 0 < float(found[1]) <= 100:
+        raise click.BadParameter(f"{value!r} is no sample; write a number of blobs, or a part of them: 10%")
+    return None, float(found[1]) / 100
 
 
 @click.command()
 @click.argument("selectors", metavar="[SELECTOR]...", nargs=-1)
 @click.option(
     "--level",
-    type=click.Choice(["stat", "digest"]),
+    type=click.Choice(["stat", "digest", "load", "forward"]),
     default="digest",
     show_default=True,
-    help="stat: there, with its size. digest: every byte is read.",
+    help="stat: there, with its size. digest: every byte is read. load: every tensor is judged as well. "
+    "forward: the models run.",
+)
+@click.option(
+    "--older-than",
+    callback=parse_duration,
+    metavar="AGE",
+    help="Only what was last read so long ago, or never: 30d, 12h.",
+)
+@click.option(
+    "--sample",
+    callback=parse_sample,
+    metavar="N|P%",
+    help="Only so many blobs, or this part of all that are held; what was read longest ago.",
+)
+@click.option(
+    "--time-budget",
+    callback=parse_duration,
+    metavar="TIME",
+    help="Begin nothing further after so long: 30s, 10m; what was read longest ago comes first.",
 )
 @json_option
 @quiet_option
 @click.pass_obj
-def verify(workspace: Workspace, selectors: tuple[str, ...], *, level: str, as_json: bool, quiet: bool) -> None:
+def verify(
+    workspace: Workspace,
+    selectors: tuple[str, ...],
+    *,
+    level: str,
+    older_than: timedelta | None,
+    sample: tuple[int | None, float | None],
+    time_budget: timedelta | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Read held files again and compare them with what was recorded.
 
     Opens no socket. A blob whose bytes changed goes to the quarantine, so that no
-    program takes it for the real one; the next pull fetches it again.
+    program takes it for the real one; `minibert-mirror repair` fetches what is bad of it.
+    A blob that only a first read finds changed is intact, and said to be transient.
 
     \b
-    minibert-mirror verify                    everything, every byte
-    minibert-mirror verify --level stat       quick: is all there?
+    minibert-mirror verify                            everything, every byte
+    minibert-mirror verify --level stat               quick: is all there?
+    minibert-mirror verify --level load               also: are the weights what the model needs?
+    minibert-mirror verify --level forward            also: does the model run?
     minibert-mirror verify bert-tiny
+    minibert-mirror verify --older-than 30d --time-budget 2h    every night, a part
+    minibert-mirror verify --sample 10%               ten times, and everything was read
     """
-    bad = good = 0
-    read = 0
-    for finding in workspace.mirror.verify(*selectors, level=level):
+    from mirror.recheck import WHOLE, Portion
+
+    portion = Portion(older_than, *sample, None if time_budget is None else time_budget.total_seconds())
+    begun = time.monotonic()
+    report = _Report(level, as_json=as_json)
+    plain = "stat" if level == "stat" else "digest"
+    for finding in workspace.mirror.verify(*selectors, level=plain, portion=portion):
+        report.tell_bytes(finding)
+    later = f"; {many(report.left, 'blob')} left for another time" if report.left else ""
+    remark(
+        f"{many(report.good, 'blob')} intact, {report.bad} not; {size(report.read)} at level {plain}{later}",
+        quiet=quiet or as_json,
+    )
+    if level in {"load", "forward"}:
+        # Of a portion, the artifacts that it has something of.
+        names = selectors if portion == WHOLE else tuple(report.artifacts)
+        if names or portion == WHOLE:
+            _load(workspace.mirror, names, report, portion, begun, forward=level == "forward")
+        remark(f"{many(report.sound, 'weight file')} sound, {report.unsound} not", quiet=quiet or as_json)
+    if report.bad:
+        command = shlex.join(("minibert-mirror", "repair", *selectors))
+        raise IntegrityError(
+            f"{many(report.bad, 'blob')} {'is' if report.bad == 1 else 'are'} not what was recorded",
+            hint=f"`{command}` fetches what is bad, and only that",
+        )
+    if report.unsound:
+        raise UnsoundError(f"{many(report.unsound, 'weight file')} {'is' if report.unsound == 1 else 'are'} unsound")
+
+
+def _load(
+    mirror: Mirror, names: tuple[str, ...], report: _Report, portion: Portion, begun: float, *, forward: bool
+) -> None:
+    """Load the weights of what ``names`` select, as long as there is time."""
+    stop = threading.Event()
+
+    def look_at_the_clock() -> None:
+        if portion.seconds is not None and time.monotonic() - begun >= portion.seconds:
+            stop.set()
+
+    look_at_the_clock()
+    if not stop.is_set():
+        for proof in mirror.prove(*names, forward=forward, stop=stop):
+            report.tell_weights(proof)
+            look_at_the_clock()
+
+
+class _Report:
+    """Prints verdicts and counts them."""
+
+    def __init__(self, level: str, *, as_json: bool) -> None:
+        self.good = self.bad = self.read = self.left = self.sound = self.unsound = 0
+        self.artifacts: dict[str, None] = {}
+        self._level = level
+        self._as_json = as_json
+
+    def tell_bytes(self, finding: Rechecked) -> None:
         verdict = finding.verdict
-        good += verdict.ok
-        bad += not verdict.ok
-        read += verdict.subject.size
-        if as_json:
+        self.good += verdict.ok
+        self.bad += not verdict.ok
+        self.read += verdict.subject.size
+        self.left = finding.left
+        self.artifacts |= dict.fromkeys(map(_artifact_of, finding.files))
+        if self._as_json:
             emit(
                 {
                     "sha256": verdict.subject.sha256,
                     "status": verdict.status.value,
-                    "level": level,
+                    "level": verdict.level.value,
                     "actual": verdict.actual,
                     "damage": [list(span) for span in verdict.damage],
+                    "transient": verdict.transient,
                     "files": list(finding.files),
                 }
+            )
+        elif verdict.transient:
+            click.echo(
+                f"{click.style('transient', fg='yellow')}  {', '.join(finding.files)}: the first read gave other "
+                "bytes, a second was right: look after this machine's memory, disk and cables"
             )
         elif not verdict.ok:
             where = f", damaged bytes {', '.join(f'{a}–{b}' for a, b in verdict.damage[:5])}" if verdict.damage else ""
             click.echo(f"{click.style(verdict.status.value, fg='red')}  {', '.join(finding.files)}{where}")
-    remark(f"{many(good, 'blob')} intact, {bad} not; {size(read)} at level {level}", quiet=quiet or as_json)
-    if bad:
-        raise IntegrityError(
-            f"{many(bad, 'blob')} {'is' if bad == 1 else 'are'} not what was recorded",
-            hint="`minibert-mirror pull` of the same names fetches them again",
-        )
+
+    def tell_weights(self, proof: Proof) -> None:
+        loaded = proof.loaded
+        self.sound += loaded.sound
+        self.unsound += not loaded.sound
+        if self._as_json:
+            emit(
+                {
+                    "weights": proof.name,
+                    "sha256": loaded.weights.blob,
+                    "status": "sound" if loaded.sound else "unsound",
+                    "level": self._level,
+                    "format": loaded.format,
+                    "family": loaded.family,
+                    "parameters": loaded.parameters,
+                    "roots": dict(loaded.roots),
+                    "findings": [one._asdict() for one in loaded.findings],
+                }
+            )
+            return
+        if not loaded.sound:
+            click.echo(f"{click.style('unsound', fg='red')}  {proof.name}")
+        for one in loaded.findings:
+            if one.severity is not Severity.NOTE:
+                colour = "red" if one.severity is Severity.ERROR else "yellow"
+                about = f"{one.tensor}: " if one.tensor else ""
+                name = "" if not loaded.sound else f"{proof.name}: "
+                click.echo(f"  {click.style(one.severity.value, fg=colour)}  {name}{about}{one.text}")
+
+
+def _artifact_of(file: str) -> str:
+    """Return the artifact's name of an artifact and a path; a model's name may have slashes, a source's has none."""
+    model, _, rest = file.partition("@")
+    return f"{model}@{rest.partition('/')[0]}"

@@ -11,7 +11,7 @@ from mirror.cli.output import brief, emit, json_option, size
 if TYPE_CHECKING:
     from mirror.cli import Workspace
     from mirror.explain import Explanation
-    from mirror.ledger import Entry
+    from mirror.ledger import Entry, WeightsRow
 
 #: What each level means, in a sentence.
 _MEANING = {
@@ -68,6 +68,7 @@ def _as_json(one: Explanation) -> dict[str, Any]:
             for m in one.members
             if one.member in {None, m.path}
         ],
+        "weights": [weights._asdict() for weights in one.weights],
         "history": [
             {"seq": e.seq, "at": e.at, "kind": e.kind, "detail": e.detail} for e in one.history if e.kind != "listed"
         ],
@@ -93,12 +94,25 @@ def _print(one: Explanation) -> None:
     for digest in one.blob.digests.values() if one.blob else ():
         _line("digest", str(digest))
     _print_promises(one)
+    for weights in one.weights:
+        _print_weights(weights)
     for entry in one.history:
         if entry.kind != "listed":
             _print_event(entry)
     if not one.member:
         _print_members(one)
     click.echo()
+
+
+def _print_weights(weights: WeightsRow) -> None:
+    parameters = "" if weights.parameters is None else f", {weights.parameters:,} parameters"
+    colour = "green" if weights.verdict == "sound" else "red"
+    kind = " ".join(filter(None, (weights.format, weights.family))) or "not readable"
+    _line("weights", f"{kind}{parameters}: {click.style(weights.verdict, fg=colour)}")
+    for group, root in weights.roots.items():
+        _line("tensors", f"{group} {root}")
+    for step, severity, tensor, text in weights.findings:
+        _line(severity, f"{step}: {tensor}: {text}" if tensor else f"{step}: {text}")
 
 
 def _print_promises(one: Explanation) -> None:
@@ -128,6 +142,8 @@ def _print_event(entry: Entry) -> None:
         text = f"failed: {detail['error']}: {detail['message']}"
     elif entry.kind == "verified":
         text = f"verified at level {detail['level']}: {detail['verdict']}"
+    elif entry.kind == "loaded":
+        text = f"loaded: {detail['verdict']}"
     elif entry.kind == "members":
         text = f"{len(detail['members'])} members listed"
     _line(entry.at[:19].replace("T", " "), f"{text} (event {entry.seq})")

@@ -1,1 +1,1 @@
-"""What containers hold, one file per kind: bytes in; names, spans and digests out. Never unpickled or unpacked."""
+"""What containers hold, one file per kind: bytes in; names, views and digests out. Never unpickled or unpacked."""

@@ -24,7 +24,10 @@ from mirror.formats.reader import ForwardReader, GuardedReader
 from mirror.model import safe_path
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+    #: Path and size of a member, to what takes its bytes.
+    Take = Callable[[str, int], Callable[[bytes], object] | None]
 
 _PIECE = 1 << 18
 #: Ratios are judged only above this size: a small file of spaces compresses well.
@@ -84,7 +87,11 @@ class Member(NamedTuple):
 
 
 def list_members(
-    source: IO[bytes] | bytes, limits: Limits | None = None, *, git_ids: Collection[str] = ()
+    source: IO[bytes] | bytes,
+    limits: Limits | None = None,
+    *,
+    git_ids: Collection[str] = (),
+    take: Take | None = None,
 ) -> tuple[Member, ...] | None:
     """Return the files of a zip or a gzipped tar, in the archive's order; None when it is neither.
 
@@ -92,6 +99,8 @@ def list_members(
         source: A file open for reading that can seek, or the bytes.
         limits: What is too much.
         git_ids: Paths of members whose git object id is wanted as well.
+        take: Asked for each member, with its path and size, where its bytes should go as they are read;
+            None for nowhere. What it got is worth nothing when an error follows.
 
     Raises:
         ArchiveError: It is damaged, or built to harm.
@@ -106,14 +115,21 @@ def list_members(
     file.seek(0)
     if magic in {b"PK\x03\x04", b"PK\x05\x06"}:
         with _our_errors():
-            return _zip(file, limits, git_ids)
+            return _zip(file, limits, _Pass(git_ids, take))
     if magic[:3] == b"\x1f\x8b\x08":
         with _our_errors():
-            return _tar(file, limits, git_ids)
+            return _tar(file, limits, _Pass(git_ids, take))
     return None
 
 
-def _zip(file: IO[bytes], limits: Limits, git_ids: Collection[str]) -> tuple[Member, ...]:
+class _Pass(NamedTuple):
+    """What the one reading of every member is good for, besides its digest."""
+
+    git_ids: Collection[str]
+    take: Take | None
+
+
+def _zip(file: IO[bytes], limits: Limits, reading: _Pass) -> tuple[Member, ...]:
     length = file.seek(0, io.SEEK_END)
     # zipfile reads the directory in one piece, however long it says it is.
     with zipfile.ZipFile(GuardedReader(file, limits.names)) as archive:
@@ -127,7 +143,7 @@ def _zip(file: IO[bytes], limits: Limits, git_ids: Collection[str]) -> tuple[Mem
             _check_zip_member(info, limits)
         _check_total(sum(info.file_size for info in infos), limits)
         _check_overlap(infos, length)
-        return tuple(_zip_member(archive, info, git_ids) for info in files)
+        return tuple(_zip_member(archive, info, reading) for info in files)
 
 
 def _is_directory(info: zipfile.ZipInfo) -> bool:
@@ -162,12 +178,12 @@ def _check_overlap(infos: Iterable[zipfile.ZipInfo], length: int) -> None:
         raise ArchiveError("members reach beyond the end of the archive")
 
 
-def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, git_ids: Collection[str]) -> Member:
+def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, reading: _Pass) -> Member:
     with archive.open(info) as packed:  # zipfile itself compares the CRC
-        return _member(packed, info.orig_filename, info.file_size, f"{info.CRC:08x}", git_ids)
+        return _member(packed, info.orig_filename, info.file_size, f"{info.CRC:08x}", reading)
 
 
-def _tar(file: IO[bytes], limits: Limits, git_ids: Collection[str]) -> tuple[Member, ...]:
+def _tar(file: IO[bytes], limits: Limits, reading: _Pass) -> tuple[Member, ...]:
     length = file.seek(0, io.SEEK_END)
     file.seek(0)
     most = max(_RATIO_FROM, limits.ratio * length)
@@ -188,31 +204,35 @@ def _tar(file: IO[bytes], limits: Limits, git_ids: Collection[str]) -> tuple[Mem
                     continue
                 total += info.size
                 _check_total(total, limits)
-                members.append(_tar_member(archive, info, name, git_ids))
+                members.append(_tar_member(archive, info, name, reading))
             reader.expect_padding()
     _check_names([member.path for member in members], directories)
     return tuple(members)
 
 
-def _tar_member(archive: tarfile.TarFile, info: tarfile.TarInfo, name: str, git_ids: Collection[str]) -> Member:
+def _tar_member(archive: tarfile.TarFile, info: tarfile.TarInfo, name: str, reading: _Pass) -> Member:
     packed = archive.extractfile(info) if info.isreg() and not info.issparse() else None
     if packed is None:
         raise ArchiveError("neither a plain file nor a directory, but a link, a device or a sparse file", member=name)
     with packed:
-        return _member(packed, name, info.size, None, git_ids)
+        return _member(packed, name, info.size, None, reading)
 
 
-def _member(packed: IO[bytes], name: str, size: int, crc32: str | None, git_ids: Collection[str]) -> Member:
+def _member(packed: IO[bytes], name: str, size: int, crc32: str | None, reading: _Pass) -> Member:
     """Read a member, which must have exactly ``size`` bytes, and return what is known of it then."""
-    digest = MultiDigest({"sha256", "git-sha1"} if name in git_ids else {"sha256"}, size=size)
+    as_git = name in reading.git_ids
+    digest = MultiDigest({"sha256", "git-sha1"} if as_git else {"sha256"}, size=size)
+    write = reading.take(name, size) if reading.take is not None else None
     done = 0
     while piece := packed.read(_PIECE):
         done += len(piece)
         digest.update(piece)
+        if write is not None:
+            write(piece)
     if done != size:
         raise ArchiveError(f"{done} of {size} bytes", member=name)
     found = digest.result()
-    return Member(name, size, crc32, found["sha256"].hex, found["git-sha1"].hex if name in git_ids else None)
+    return Member(name, size, crc32, found["sha256"].hex, found["git-sha1"].hex if as_git else None)
 
 
 def _check_names(files: Iterable[str], directories: Iterable[str]) -> None:

@@ -10,7 +10,18 @@ from __future__ import annotations
 from mirror.ledger.anchor import Head
 from mirror.ledger.reader import Reader
 from mirror.ledger.recorder import Ledger
-from mirror.ledger.rows import Audit, BlobRow, Counts, Entry, FileState, Holding, MemberRow, State
+from mirror.ledger.rows import (
+    Audit,
+    BlobRow,
+    Counts,
+    Entry,
+    FileState,
+    Holding,
+    MemberRow,
+    State,
+    TensorRow,
+    WeightsRow,
+)
 
 __all__ = [
     "Audit",
@@ -24,4 +35,6 @@ __all__ = [
     "MemberRow",
     "Reader",
     "State",
+    "TensorRow",
+    "WeightsRow",
 ]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mirror.errors import TamperedError
 from mirror.ledger import connection as connections
-from mirror.ledger.anchor import START, Head, read_anchor
+from mirror.ledger.anchor import START, Head, anchor_path, read_anchor
 from mirror.ledger.canonical import event_hash
 from mirror.ledger.failures import our_errors
 from mirror.ledger.projections import Fact, apply_all
@@ -119,6 +119,9 @@ class _Chain:
         """Yield what the state follows from; stops at the first row that cannot be read as an event."""
         for row in self._connection.execute(_EVENTS):
             seq, _, _, _, _, prev, digest = row
+            if seq < 1:
+                self._distrust(f"event {seq}: no such event was ever written, they begin with 1")
+                continue
             self._follow(seq, prev)
             if not all(isinstance(value, str) for value in row[1:]) or event_hash(*row[:6]) != digest:
                 self._distrust(f"event {seq}: hash does not match")
@@ -250,8 +253,25 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 
+def gone(path: Path) -> TamperedError | None:
+    """Return what is wrong when there is no ledger at ``path``: its head may say that there was one.
+
+    Raises:
+        LedgerError: The head cannot be read.
+        TamperedError: The head is not what we write.
+    """
+    kept = read_anchor(path)
+    if kept is None or not kept.seq:
+        return None
+    head = anchor_path(path).name
+    said = f"the ledger is gone, though {head} names {kept.seq} events"
+    hint = f"put a copy of {path.name} back; or move {head} away, as evidence, and a pull begins a new ledger"
+    return TamperedError(f"{path}: {said}", problems=(said,), hint=hint)
+
+
 def _tampered(path: Path, problems: list[str]) -> TamperedError:
-    shown = [re.sub(r"[^\x20-\U0010ffff]|[\ud800-\udfff]", "\ufffd", problem) for problem in problems[:SHOWN]]
+    problems = [re.sub(r"[^\x20-\U0010ffff]|[\ud800-\udfff]", "\ufffd", problem) for problem in problems]
+    shown = problems[:SHOWN]
     more = len(problems) - len(shown)
     if more:
         count = f"{more} more" if len(problems) < _ENOUGH else f"at least {more} more"

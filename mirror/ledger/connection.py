@@ -76,12 +76,30 @@ def _opened(path: Path, busy: float) -> sqlite3.Connection:
         return connection
 
 
+class _OlderLedgerError(LedgerError):
+    """An earlier version of the program made it, and its tables lack something."""
+
+    hint = "let the owner run any `minibert-mirror pull`, which brings it up to date"
+
+
 def for_reading(path: Path) -> sqlite3.Connection:
     """Open ``path`` for reading only; works for other users and on read-only file systems.
+
+    Only a ledger of an earlier version is written first, by who may: its tables are brought up to date.
 
     Raises:
         LedgerError: It is not there, is damaged, or needs its owner to complete it first.
     """
+    try:
+        return _for_reading(path)
+    except _OlderLedgerError:
+        if not (_may_write(path) and _may_write(path.parent)):
+            raise
+    for_writing(path, create=False).close()
+    return _for_reading(path)
+
+
+def _for_reading(path: Path) -> sqlite3.Connection:
     if not path.exists():
         raise missing(path)
     uri = path.absolute().as_uri()
@@ -226,7 +244,7 @@ def _checked(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
         if version == 0:
             raise missing(path)
         if version < VERSION:
-            raise LedgerError(f"{path}: an older ledger", hint="`minibert-mirror pull` brings it up to date")
+            raise _OlderLedgerError(f"{path}: made by an earlier minibert-mirror")
         connection.execute("SELECT 1 FROM meta LIMIT 1").fetchone()
         undo.pop_all()
         return connection

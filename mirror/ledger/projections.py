@@ -225,6 +225,21 @@ def _verified(connection: sqlite3.Connection, run: Sequence[Fact]) -> None:
             bulk.run(connection, _NEW_BLOB, [row])
 
 
+def _loaded(connection: sqlite3.Connection, run: Sequence[Fact]) -> None:
+    for seq, at, _, detail in run:
+        key = (detail["sha256"], detail["member"])
+        connection.execute("DELETE FROM weights WHERE blob = ? AND member = ?", key)
+        row = (
+            *key, detail["format"], detail["family"], detail["verdict"], detail["parameters"],
+            canonical(detail["roots"]), canonical(detail["findings"]), at, seq,
+        )  # fmt: skip
+        bulk.run(connection, "INSERT INTO weights VALUES", [row])
+        if detail["tensors"] is None:
+            continue  # the same as before
+        connection.execute("DELETE FROM tensors WHERE blob = ? AND member = ?", key)
+        bulk.run(connection, "INSERT INTO tensors VALUES", [(*key, *tensor) for tensor in detail["tensors"]])
+
+
 def _removed(connection: sqlite3.Connection, run: Sequence[Fact]) -> None:
     connection.executemany(_REMOVED, [(detail["sha256"],) for _, _, _, detail in run])
 
@@ -237,5 +252,6 @@ PROJECTIONS: dict[str, Callable[[sqlite3.Connection, Sequence[Fact]], None]] = {
     "disputed": _disputed,
     "members": _members,
     "verified": _verified,
+    "loaded": _loaded,
     "removed": _removed,
 }

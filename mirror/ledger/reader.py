@@ -18,6 +18,7 @@ from mirror.ledger.anchor import START, Head
 from mirror.ledger.failures import our_errors
 from mirror.ledger.moment import moment
 from mirror.ledger.rows import Audit, BlobRow, Counts, Entry, FileState, Holding, MemberRow
+from mirror.ledger.weights import WeightQuestions
 from mirror.model import STRONG, Authority, Claim, Digest, Listing, RemoteFile
 
 if TYPE_CHECKING:
@@ -53,6 +54,11 @@ class Reader:
     def close(self) -> None:
         """Close the connection; more than once does no harm."""
         self._connection.close()
+
+    @property
+    def loaded(self) -> WeightQuestions:
+        """Answers about the tensors of what was loaded."""
+        return WeightQuestions(self._rows)
 
     def head(self) -> Head:
         """Return the last event's number and hash.

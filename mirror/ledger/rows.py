@@ -104,6 +104,41 @@ class MemberRow(NamedTuple):
     sha256: str | None
 
 
+class WeightsRow(NamedTuple):
+    """What was found in one weight file, or in one checkpoint inside an archive.
+
+    Attributes:
+        blob: sha256 of the file, or of the archive.
+        member: Prefix of the checkpoint in the archive; empty for a file that is weights itself.
+        format: Of ``formats.Checkpoint``; None when it could not be read.
+        family: ``bert``, ``albert`` …; None when it could not be told.
+        verdict: ``sound`` or ``unsound``.
+        parameters: Elements of its tensors, tied ones once; None when it could not be read.
+        roots: Canonical digest of each group of tensors, hex.
+        findings: What there was to say: step, severity, tensor, text.
+        checked_at: When it was read last.
+    """
+
+    blob: str
+    member: str
+    format: str | None
+    family: str | None
+    verdict: str
+    parameters: int | None
+    roots: Mapping[str, str]
+    findings: tuple[tuple[str, str, str, str], ...]
+    checked_at: str
+
+
+class TensorRow(NamedTuple):
+    """One canonical tensor: its name, dtype, dims joined by ``x``, and the sha256 of its elements."""
+
+    name: str
+    dtype: str
+    dims: str
+    sha256: str
+
+
 class Entry(NamedTuple):
     """One row of the events: an event, its number, and its links in the chain."""
 

@@ -90,6 +90,36 @@ CREATE TABLE members (
 ) WITHOUT ROWID
 """
 
+# What one weight file, or one checkpoint in an archive, holds. ``member`` is the checkpoint's prefix
+# in the archive, and empty for a file that is weights itself.
+_WEIGHTS = """
+CREATE TABLE weights (
+    blob TEXT NOT NULL,
+    member TEXT NOT NULL,
+    format TEXT,
+    family TEXT,
+    verdict TEXT NOT NULL,
+    parameters INTEGER,
+    roots TEXT NOT NULL,
+    findings TEXT NOT NULL,
+    checked_at TEXT NOT NULL,
+    event INTEGER NOT NULL,
+    PRIMARY KEY (blob, member)
+) WITHOUT ROWID
+"""
+_TENSORS = """
+CREATE TABLE tensors (
+    blob TEXT NOT NULL,
+    member TEXT NOT NULL,
+    name TEXT NOT NULL,
+    dtype TEXT NOT NULL,
+    dims TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    PRIMARY KEY (blob, member, name)
+) WITHOUT ROWID
+"""
+_TENSORS_BY_SHA256 = "CREATE INDEX tensors_by_sha256 ON tensors (sha256)"
+
 _META = "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
 
 #: Name of each step and its statements, oldest first.
@@ -110,6 +140,7 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             _META,
         ),
     ),
+    ("0002_weights", (_WEIGHTS, _TENSORS, _TENSORS_BY_SHA256)),
 )
 
 #: What ``PRAGMA user_version`` says of a ledger that has every step.
@@ -121,4 +152,6 @@ STATE_KEYS: dict[str, tuple[str, ...]] = {
     "files": ("artifact", "path"),
     "blobs": ("sha256",),
     "members": ("blob", "path"),
+    "weights": ("blob", "member"),
+    "tensors": ("blob", "member", "name"),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import threading
 import time
 from dataclasses import dataclass
@@ -19,18 +21,30 @@ SILENCE = 3.0
 
 @dataclass(slots=True)
 class Row:
-    """What is known of one file under way."""
+    """What is known of one file under way.
+
+    Attributes:
+        name: Artifact and path.
+        size: Its bytes, where known.
+        done: Bytes that are here.
+        heard: When the last of them came.
+        why: What happened to it last.
+        until: When that is no news any more.
+        waits: Whether nothing is asked until then.
+    """
 
     name: str
     size: int | None
     done: int
     heard: float
-    wait: str = ""
+    why: str = ""
+    until: float = 0.0
+    waits: bool = False
 
     def note(self, now: float) -> str:
-        """Return what a person should know: a pause that was asked for, or silence."""
-        if self.wait:
-            return self.wait
+        """Return what a person should know: a pause and its reason, a new beginning, or silence."""
+        if now < self.until:
+            return f"waits {math.ceil(self.until - now)} s: {self.why}" if self.waits else self.why
         silent = now - self.heard
         return f"no data for {silent:.0f} s" if silent >= SILENCE else ""
 
@@ -57,19 +71,23 @@ class Tally:
                 if event.file.size is None:
                     self.total += event.size or 0
             else:
+                if isinstance(event, Waiting) and str(event.file) not in self.rows:  # before its first byte
+                    self.rows[str(event.file)] = Row(str(event.file), event.file.size, 0, self._clock())
                 self._later(event)
 
     def _later(self, event: Advanced | Waiting | Restarted | Done | Failed) -> None:
         row = self.rows.get(str(event.file))
         if row is not None and isinstance(event, Advanced):
             row.done += event.bytes
-            row.heard, row.wait = self._clock(), ""
+            row.heard, row.until = self._clock(), 0.0
             self.done += event.bytes
         elif row is not None and isinstance(event, Restarted):
             self.done -= row.done
-            row.done, row.wait = 0, event.why
+            row.done, row.why, row.until, row.waits = 0, event.why, self._clock() + SILENCE, False
         elif row is not None and isinstance(event, Waiting):
-            row.wait = f"waits {event.seconds:.0f} s: {event.why}"
+            # The address is the file's own: what was wrong with it says more.
+            why = re.sub(r"^\w+://\S+: ", "", event.why)
+            row.why, row.until, row.waits = why, self._clock() + event.seconds, True
         elif isinstance(event, Done | Failed):
             self.rows.pop(str(event.file), None)
             self.finished += 1

@@ -40,6 +40,5 @@ def hand_off(artifact: Promised) -> HandOff:
         f"open {url} in a browser and log in to Baidu Pan (百度网盘)",
         *([f"type the extraction code (提取码) {artifact.code} if it is asked for"] if artifact.code else []),
         "save the files to your own disk, or download them with the official client",
-        "run `minibert-mirror ingest` on the folder, zip or file that you have",
     ]
     return HandOff(artifact.name, url, artifact.code, tuple(steps))

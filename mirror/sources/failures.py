@@ -24,10 +24,11 @@ def failure(error: OSError | UnicodeError) -> SourceError:
     cut = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
     if isinstance(error, ssl.SSLError) and not isinstance(error, cut):
         reason: str | None = getattr(error, "reason", None)  # only OpenSSL's own errors have one
-        return TlsError(f"TLS failed: {reason.replace('_', ' ').lower() if reason else error}")
+        said = reason.replace("_", " ").lower() if reason else " ".join(map(str, error.args))
+        return TlsError(f"TLS failed: {said}")
     # The system's own words without the number in front: "[Errno 111] Connection refused".
-    said = error.strerror if isinstance(error, OSError) else None
-    return ConnectionDroppedError(said or str(error) or type(error).__name__)
+    words = error.strerror if isinstance(error, OSError) else None
+    return ConnectionDroppedError(words or str(error) or type(error).__name__)
 
 
 def located(error: E, url: str) -> E:

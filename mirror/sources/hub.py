@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 import httpx2
@@ -24,6 +24,7 @@ from mirror.model import Authority, Claim, Digest, Listing, RemoteFile, safe_pat
 from mirror.sources.direct import USER_AGENT
 from mirror.sources.failures import located
 from mirror.sources.narrow import narrow
+from mirror.sources.proxied import Dialled
 from mirror.sources.translate import translated
 from mirror.wire import is_secure, redact, resolve_url, status_error
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from mirror.sources.access import HubAccess
-    from mirror.sources.published import Promised
+    from mirror.sources.published import Promised, PromisedFile
 
 #: Above so many files the repository's own list may be cut short, and the tree is asked (huggingface_hub's figure).
 _LONG_LIST = 50_000
@@ -49,6 +50,7 @@ def list_hub(artifact: Promised, *, hub: HubAccess, client: httpx2.Client, forma
     Args:
         artifact: Its ``repo``, and its ``revision`` or else ``main``; its files' pins are merged when they are of
             the commit that is listed. A pinned path that the hub does not list stays: fetching it will say so.
+            One that was seen at another revision only is not expected at this one.
         hub: Which hub is asked, and as whom.
         client: What sends the requests.
         formats: Keep only weights of these formats; empty keeps everything.
@@ -67,7 +69,7 @@ def list_hub(artifact: Promised, *, hub: HubAccess, client: httpx2.Client, forma
         commit, entries = _ask(artifact.repo, asked, hub)
     if _COMMIT.fullmatch(asked) and commit != asked:
         raise ChangedError(f"{artifact.repo}: asked for {asked}, the hub answers for {commit}")
-    pins = {file.path: file for file in artifact.files} if artifact.revision in (None, commit) else {}
+    pins = {f.path: f for f in artifact.files if not _seen_elsewhere(f)} if artifact.revision in (None, commit) else {}
     where, secure = f"{urlsplit(hub.endpoint).hostname} API at {commit}", is_secure(hub.endpoint)
     files = [
         RemoteFile(
@@ -85,6 +87,17 @@ def list_hub(artifact: Promised, *, hub: HubAccess, client: httpx2.Client, forma
         for entry in (entries.get(path),)
     ]
     return Listing(artifact.name, commit, narrow(files, formats))
+
+
+@runtime_checkable
+class _HasRevision(Protocol):
+    """A promised path that may have been read at a revision other than the artifact's."""
+
+    elsewhere: str | None
+
+
+def _seen_elsewhere(file: PromisedFile) -> bool:
+    return isinstance(file, _HasRevision) and file.elsewhere is not None
 
 
 class _Entry(NamedTuple):
@@ -158,13 +171,14 @@ class _ThroughOurs(httpx2.BaseTransport):
             raise RedirectError(f"{redact(self._hub.endpoint)}: leads from https to {redact(url)}")
         if self._hub.token_for(url) is None:
             request.headers.pop("authorization", None)
-        request.extensions["timeout"] = self._client.timeout.as_dict()
+        dialled = Dialled()
+        request.extensions |= {"timeout": self._client.timeout.as_dict(), "trace": dialled}
         try:
             reply = self._client.send(request, stream=True, follow_redirects=False)
             # Read here, so that an error of the body is ours as well: huggingface_hub would try again, asleep.
             reply.read()
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise located(translated(error), url) from error
+            raise located(translated(error, proxy=dialled.whom), url) from error
         return reply
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from mirror.sources.transport import ANSWER
 from mirror.wire import Fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mirror.sources.asking import Answered
     from mirror.sources.direct import Answer
@@ -23,14 +23,15 @@ _NOTHING = httpx2.ByteStream(b"")
 
 def ask_client(client: httpx2.Client, url: str, headers: Sequence[tuple[str, str]]) -> Answered:
     """Send a GET through ``client``, which follows no redirect; see ``Asker.ask``."""
+    dialled = Dialled()
     try:
         target = httpx2.URL(url)
         fields = [(b"Host", target.netloc), *((name.encode(), value.encode("latin-1")) for name, value in headers)]
-        timeout = {"timeout": client.timeout.as_dict()}
-        request = httpx2.Request("GET", target, headers=fields, stream=_NOTHING, extensions=timeout)
+        more = {"timeout": client.timeout.as_dict(), "trace": dialled}
+        request = httpx2.Request("GET", target, headers=fields, stream=_NOTHING, extensions=more)
         response = client.send(request, stream=True, follow_redirects=False)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise translated(error) from error
+        raise translated(error, proxy=dialled.whom) from error
     except RuntimeError as error:
         if not client.is_closed:
             raise
@@ -40,6 +41,20 @@ def ask_client(client: httpx2.Client, url: str, headers: Sequence[tuple[str, str
         return direct  # no proxy is responsible for this host
     got = Fields([(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw])
     return _Proxied(response.status_code, got, ProxiedBody(response))
+
+
+class Dialled:
+    """Notes whom httpx2's own transport connects to: that is the proxy, and an error does not name it.
+
+    Source: www.python-httpx.org/advanced/extensions, "trace".
+    """
+
+    whom = ""
+
+    def __call__(self, event: str, details: Mapping[str, object]) -> None:
+        """Take note of one step of a request."""
+        if event == "connection.connect_tcp.started":
+            self.whom = f"{details['host']}:{details['port']}"
 
 
 class _Proxied(NamedTuple):

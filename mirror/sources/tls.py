@@ -54,6 +54,7 @@ class TlsContext:
                     capath=self._bundle if is_folder else self._folder or None,
                 )
             except OSError as error:
-                raise ssl.SSLError(f"{self._variable} cannot be read: {error.strerror or error}") from error
+                named = f"{self._variable} ({self._bundle})" if self._bundle else f"SSL_CERT_DIR ({self._folder})"
+                raise ssl.SSLError(f"{named} cannot be read: {error.strerror or error}") from error
         context.set_alpn_protocols(["http/1.1"])
         return context

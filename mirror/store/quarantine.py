@@ -7,6 +7,7 @@ Each case is a directory, ``<UTC time>-<first 12 digits of the sha256>``, with t
 from __future__ import annotations
 
 import json
+import os
 import stat
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -58,7 +59,7 @@ def seal(layout: Layout, source: bytes | Path, evidence: dict[str, Any]) -> Path
         layout.quarantine.mkdir(exist_ok=True)
         sha256 = _sha256(source)
         disk.write_new(case / EVIDENCE, json.dumps(evidence, indent=2, sort_keys=True).encode())
-        _bring(layout, source, case / BYTES)
+        _bring(layout, source, case / BYTES, _same_bytes(layout, sha256))
         disk.flush([case], [case / EVIDENCE, case / BYTES])
         place = _place(layout, case, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{sha256[:12]}")
         disk.flush([layout.quarantine])
@@ -86,8 +87,23 @@ def _sha256(source: bytes | Path) -> str:
     return digest.result()["sha256"].hex
 
 
-def _bring(layout: Layout, source: bytes | Path, target: Path) -> None:
+def _same_bytes(layout: Layout, sha256: str) -> Path | None:
+    """Return the bytes of an earlier case that are the same: a pull that is repeated disputes them every time."""
+    for name in disk.names(layout.quarantine):
+        path = layout.quarantine / name / BYTES
+        if f"-{sha256[:12]}" in name and path.is_file() and _sha256(path) == sha256:
+            return path
+    return None
+
+
+def _bring(layout: Layout, source: bytes | Path, target: Path, same: Path | None) -> None:
     """Give ``target`` the bytes; last what cannot be repeated, the move of the only copy."""
+    if same is not None:
+        with suppress(OSError):  # no links here, or it is gone
+            os.link(same, target)
+            if isinstance(source, Path) and source.resolve().is_relative_to(layout.root.resolve()):
+                source.unlink()
+            return
     if isinstance(source, bytes):
         disk.write_new(target, source, mode=MODE)
         return

@@ -51,10 +51,12 @@ class GcPlan:
     Attributes:
         items: In the order in which they go.
         needed: The blobs that must stay.
+        new: How many blobs nobody needs and stay for now, since their process may just be recording them.
     """
 
     items: tuple[GcItem, ...]
     needed: AbstractSet[str] = field(repr=False)
+    new: int = 0
 
     @property
     def size(self) -> int:
@@ -85,12 +87,14 @@ def plan_gc(
     now = rooms.clock(layout) or time.time()
     claimed = [*_claimed(layout, needed, now, partial_older_than)]
     keep = set(needed) | _pending(layout, {item.path for item in claimed})
-    unneeded = (
+    unneeded = [blob for blob in blobs.iterate(layout) if blob.sha256 not in keep]
+    old = [
         GcItem("blob", blob.path, blob.size, "nothing in the catalog or the ledger needs it")
-        for blob in blobs.iterate(layout)
-        if blob.sha256 not in keep and _age(blob.path, now) >= grace
-    )
-    return GcPlan((*claimed, *_orphans(layout), *unneeded, *(_cases(layout) if quarantine else ())), needed)
+        for blob in unneeded
+        if _age(blob.path, now) >= grace
+    ]
+    cases = _cases(layout) if quarantine else ()
+    return GcPlan((*claimed, *_orphans(layout), *old, *cases), needed, len(unneeded) - len(old))
 
 
 def run_gc(layout: Layout, plan: GcPlan, *, is_needed: Callable[[str], bool] | None = None) -> tuple[GcItem, ...]:

@@ -36,11 +36,20 @@ def seen(reader: Reader, artifact: str) -> dict[str, Seen]:
     """
     found = {}
     for path, sha256 in reader.held(artifact).items():
-        stored = [entry.detail for entry in reader.history(artifact, path) if entry.kind == "stored"]
-        last = next((detail for detail in reversed(stored) if detail["sha256"] == sha256), None)
+        last = last_stored(reader, artifact, path, sha256)
         if last is not None and last["size"]:
             found[path] = Seen(last["size"], last["digests"], _validator(last.get("validator") or {}))
     return found
+
+
+def last_stored(reader: Reader, artifact: str, path: str, sha256: str | None) -> dict[str, Any] | None:
+    """Return what was recorded when these bytes came last under that name; None when they never did.
+
+    Raises:
+        LedgerError: The ledger cannot be read.
+    """
+    stored = [entry.detail for entry in reader.history(artifact, path) if entry.kind == "stored"]
+    return next((detail for detail in reversed(stored) if detail["sha256"] == sha256), None)
 
 
 def moved(openers: Openers, listing: Listing, known: Mapping[str, Seen]) -> frozenset[str]:

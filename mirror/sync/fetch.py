@@ -7,15 +7,15 @@ that promise the very same bytes are fetched once and judged each by its own cla
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from mirror.errors import BusyError, IntegrityError, LedgerError, MirrorError, StoreError
+from mirror.errors import BusyError, IntegrityError, MirrorError, StoreError
+from mirror.model import Level
 from mirror.plan import Adoption, Plan, Task
 from mirror.stopping import TransferStopped
 from mirror.sync import rows
 from mirror.sync.adopt import Held, adopt
-from mirror.sync.members import Insides, is_archive
+from mirror.sync.members import Insides, refuse_lookalike
 from mirror.sync.outcome import Outcome, Planned, Problem, Request
 from mirror.sync.patience import policy_of
 from mirror.sync.pool import Pool
@@ -26,7 +26,7 @@ from mirror.transfer.events import Done, Failed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mirror.model import Level, RemoteFile
+    from mirror.model import RemoteFile
     from mirror.stopping import Stop
     from mirror.sync.parts import Parts
     from mirror.sync.peers import Peer
@@ -65,21 +65,16 @@ def fetch(
         StoreError: The store cannot be written; everything has come to a halt.
         LedgerError: Likewise, the ledger.
     """
-    recorder = Recorder(parts.store, parts.ledger, stop=stop)
-    try:
-        for event in outcome.events:
-            recorder.put(Entry(event))
-        work = _Work(parts, request, recorder, outcome, since, peer, watch, stop)
-        tasks: list[Task | Adoption] = [*plan.adopt, *plan.fetch]
-        first = 2 if plan.bytes_to_fetch > _SMALL * len(plan.fetch) else 1
-        Pool(work.do, jobs=request.jobs, stop=stop, first=first).run(tasks)
-    except BaseException:
-        recorder.put(Entry(rows.pulled(outcome)))
-        with suppress(StoreError, LedgerError):  # what is being raised is the cause, and worth more
-            recorder.close()
-        raise
-    recorder.put(Entry(rows.pulled(outcome)))
-    recorder.close()
+    with Recorder(parts.store, parts.ledger, stop=stop) as recorder:
+        try:
+            for event in outcome.events:
+                recorder.put(Entry(event))
+            work = _Work(parts, request, recorder, outcome, since, peer, watch, stop)
+            tasks: list[Task | Adoption] = [*plan.adopt, *plan.fetch]
+            first = 2 if plan.bytes_to_fetch > _SMALL * len(plan.fetch) else 1
+            Pool(work.do, jobs=request.jobs, stop=stop, first=first).run(tasks)
+        finally:
+            recorder.put(Entry(rows.pulled(outcome)))
 
 
 class _Work:
@@ -100,6 +95,7 @@ class _Work:
         self._policy = policy_of(request)
         self._look_inside = request.look_inside
         self._artifacts = {artifact.name: artifact for artifact in request.artifacts}
+        self._refused = {artifact.name: parts.refused(artifact.model) for artifact in request.artifacts}
         self._recorder = recorder
         self._outcome = outcome
         self._since = since
@@ -163,8 +159,8 @@ class _Work:
         parts, insides = self._parts, self._insides(file)
         while True:
             # A look at the ledger takes as long as a small file, and is nothing beside a large one.
-            if (file.size is None or file.size > self._policy.small) and (sha256 := self._brought(file)) is not None:
-                return self._record_held(file, self._held(sha256))
+            if (file.size is None or file.size > self._policy.small) and (held := self._brought(file)) is not None:
+                return held
             try:
                 receipt = transfer(
                     file,
@@ -191,12 +187,9 @@ class _Work:
             return Held(receipt.sha256, path, receipt.data, receipt.digests)
 
     def _insides(self, file: RemoteFile) -> Insides | None:
-        """Return what looks inside ``file``; None when it is no archive, or nobody wants to know."""
-        if not self._look_inside or not is_archive(file.path):
-            return None
-        return Insides.of(
-            self._artifacts[file.artifact], file.path, self._parts.refused(self._artifacts[file.artifact].model)
-        )
+        """Return what looks at the bytes of ``file``; None when there is nothing to look for."""
+        artifact, refused = self._artifacts[file.artifact], self._refused[file.artifact]
+        return Insides.of(artifact, file.path, refused, inside=self._look_inside)
 
     def _held(self, sha256: str) -> Held:
         """Return a blob of the store, with the digests that the ledger knows of it."""
@@ -205,15 +198,21 @@ class _Work:
             row = reader.blob(sha256) if reader is not None else None
         return Held(sha256, path, digests=row.digests) if row is not None else Held(sha256, path)
 
-    def _brought(self, file: RemoteFile) -> str | None:
-        """Return the sha256 of what another process has brought since the plan was made, if it is ``file``."""
-        if file.sha256 and self._parts.store.find(file.sha256):
-            return file.sha256
+    def _brought(self, file: RemoteFile) -> Held | None:
+        """Return what another process has brought since the plan was made, if it is ``file``."""
         with self._parts.reader() as reader:
             state = reader.file(file.artifact, file.path) if reader is not None else None
-        if state is None or state.state != "held" or not state.sha256 or state.event <= self._since:
-            return None
-        return state.sha256 if self._parts.store.find(state.sha256) else None
+        if state is not None and state.state == "held" and state.event > self._since:
+            sha256, level = state.sha256, state.level
+            if sha256 and level and self._parts.store.find(sha256):
+                # Its row stays: that process saw the reply, and what the publisher said in it.
+                held = self._held(sha256)
+                self._count(Level(level), adopted=True)
+                self._watch(Done(file, adopt(file, held).size))
+                return held
+        if file.sha256 and self._parts.store.find(file.sha256):
+            return self._record_held(file, self._held(file.sha256))
+        return None
 
     def _adopt(self, file: RemoteFile, held: Held) -> None:
         """Record that ``file`` has bytes that are here already, if its own claims allow."""
@@ -226,6 +225,7 @@ class _Work:
             self._watch(Failed(file, error))
 
     def _record_held(self, file: RemoteFile, held: Held) -> Held:
+        refuse_lookalike(file.path, held.sha256, self._refused[file.artifact])
         judged = adopt(file, held)
         self._recorder.put(Entry(rows.adopted(judged)))
         self._count(judged.evidence.level, adopted=True)

@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mirror.errors import ConnectionDroppedError, MirrorError, SourceError, StoreError
 from mirror.model import Event, Listing, RemoteFile
-from mirror.sources.narrow import narrow
+from mirror.sources.narrow import keeps, narrow
 from mirror.sync import rows
 from mirror.sync.again import moved, seen
 from mirror.sync.outcome import Change, Outcome, Problem, Request
 from mirror.sync.patience import policy_of
 from mirror.sync.pool import Pool
-from mirror.sync.survey import Survey, as_before, pins_of, with_claims
+from mirror.sync.survey import Survey, as_before, of_today, pins_of, widened, with_claims
 from mirror.transfer.retry import Tries, after_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from mirror.catalog import Artifact
-    from mirror.ledger import Reader
+    from mirror.ledger import Holding, Reader
     from mirror.stopping import Stop
     from mirror.sync.parts import Parts
     from mirror.sync.peers import Peer
@@ -56,6 +57,7 @@ def list_all(
     known = (
         {a.name: seen(reader, a.name) for a in found.unlisted if a.kind == "http"} if reader and request.update else {}
     )
+    formats = {name: widened(holding, request.formats) for name, holding in _holdings(found, reader).items()}
     changed: dict[str, frozenset[str]] = {}
     lock = threading.Lock()
     policy = policy_of(request)
@@ -65,7 +67,8 @@ def list_all(
         answer: Listing | MirrorError
         other: Iterable[str] = ()
         try:
-            answer = _patiently(lambda: _ask(parts, request, artifact), policy, stop, where=_where(parts, artifact))
+            question = partial(_ask, parts, request, artifact, formats[artifact.name])
+            answer = _patiently(question, policy, stop, where=_where(parts, artifact))
             other = moved(parts.openers, answer, known.get(artifact.name, {}))
         except StoreError:
             raise
@@ -87,6 +90,13 @@ def list_all(
         elif answer is not None:
             outcome.problems.append(Problem(artifact.name, answer))
     return events
+
+
+def _holdings(found: Survey, reader: Reader | None) -> dict[str, Holding | None]:
+    """Return what is known of each artifact that is to be listed; None where nothing is."""
+    names = [artifact.name for artifact in found.unlisted]
+    known = {} if reader is None else {holding.artifact: holding for holding in reader.holdings(names)}
+    return {name: known.get(name) for name in names}
 
 
 def _offered(
@@ -124,12 +134,13 @@ def _patiently(ask: Callable[[], Listing], policy: Policy, stop: Stop, *, where:
             return listing
 
 
-def _ask(parts: Parts, request: Request, artifact: Artifact) -> Listing:
+def _ask(parts: Parts, request: Request, artifact: Artifact, formats: Sequence[str]) -> Listing:
     if request.locked and artifact.name in parts.lock.listings:
-        return parts.lock.listings[artifact.name]
+        locked = parts.lock.listings[artifact.name]
+        return locked._replace(files=tuple(of_today(locked.files, artifact)))
     from mirror.sources.listing import list_artifact
 
-    return list_artifact(artifact, parts.openers, formats=request.formats)
+    return list_artifact(artifact, parts.openers, formats=formats)
 
 
 def _take(
@@ -147,24 +158,27 @@ def _take(
 
     Paths in ``other`` have other bytes at their source than before, though the listing does not show it.
     """
-    events = [rows.listed(listing, source=source, narrowed=request.formats)]
     old = reader.listing(artifact.name) if reader is not None else None
+    holding = next(iter(reader.holdings([artifact.name])), None) if reader is not None else None
+    formats = widened(holding, request.formats)
+    events = [rows.listed(listing, source=source, narrowed=formats)]
     kept: set[str] = set()
-    if reader is not None and old is not None:
-        holding = next(iter(reader.holdings([artifact.name])))
+    if holding is not None and old is not None:
         kept = as_before(listing, holding, old, parts.store) - other
         states = {state.path: state for state in holding.files}
         found.held_files += len(kept)
         found.held_bytes += sum(states[path].size or 0 for path in kept)
         # What only one of two narrowings leaves out says nothing about the source.
-        before = old._replace(files=narrow(old.files, request.formats))
+        before = old._replace(files=narrow(old.files, formats))
         after = listing._replace(files=narrow(listing.files, holding.narrowed or ()))
         if (change := changes(before, after, other)) is not None:
             outcome.changes.append(change)
             events.append(rows.updated(change))
     pins = pins_of(artifact)
     found.wanted += [
-        with_claims(file, pins.get(file.path, ()), parts.lock) for file in listing.files if file.path not in kept
+        with_claims(file, pins.get(file.path, ()), parts.lock)
+        for file in listing.files
+        if file.path not in kept and keeps(file.path, request.formats)
     ]
     return events
 

@@ -33,7 +33,7 @@ class Request(NamedTuple):
         offline: Open no socket.
         locked: Take only what ``catalog.lock.json`` or the catalog pins.
         peer: Another mirror's address or folder, asked first for every file whose sha256 is known.
-        jobs: The most transfers at once.
+        jobs: The most transfers at once; by default about as many as curl's ``--parallel`` has.
         dry_run: Stop after the plan.
         limit_rate: Bytes a second over all transfers; None for no limit.
         stall: Seconds without a byte after which a connection is given up.
@@ -48,7 +48,7 @@ class Request(NamedTuple):
     offline: bool = False
     locked: bool = False
     peer: str | None = None
-    jobs: int = 32
+    jobs: int = 48
     dry_run: bool = False
     limit_rate: float | None = None
     stall: float = 60.0
@@ -105,6 +105,8 @@ class Outcome:
         changes: What ``--update`` found.
         levels: How many of the files that came are known how well.
         notes: What a person should know, and is no problem.
+        sound: Weight files that were loaded and are what their model needs.
+        findings: What is strange about weights, and is no problem.
         seconds: Wall time.
     """
 
@@ -117,7 +119,17 @@ class Outcome:
     changes: list[Change] = field(default_factory=list)
     levels: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    sound: int = 0
+    findings: list[str] = field(default_factory=list)
     seconds: float = 0.0
+
+    @property
+    def touched(self) -> set[str]:
+        """Names of the artifacts of which something came, or was to come."""
+        if self.plan is None:
+            return set()
+        files = [file for task in self.plan.fetch for file in (task.file, *task.twins)]
+        return {file.artifact for file in (*files, *[adoption.file for adoption in self.plan.adopt])}
 
     def gravest(self) -> MirrorError | None:
         """Return the error that decides the exit code; None when everything came."""

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
-    from mirror.catalog import Model
+    from mirror.catalog import Artifact, Model
     from mirror.ledger import Ledger, Reader
     from mirror.lock import Lock
     from mirror.sources.opener import Openers
@@ -19,6 +19,7 @@ class Parts(NamedTuple):
     """One mirror's rooms, and the ways to open the ones that cost something.
 
     Attributes:
+        artifact: Gives the catalog's artifact of that name; None when there is none.
         refused: Gives the sha256 of look-alikes that must never pass for a model, and what they are.
         lock: The pins that ``lock`` wrote.
         store: The blobs.
@@ -27,6 +28,7 @@ class Parts(NamedTuple):
         openers: Opens addresses; makes a connection when one is first asked for.
     """
 
+    artifact: Callable[[str], Artifact | None]
     refused: Callable[[Model], Mapping[str, str]]
     lock: Lock
     store: Store

@@ -7,6 +7,7 @@ are refused, and the publisher is asked as if there had been no peer.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mirror.catalog import Artifact
+    from mirror.ledger import Reader
     from mirror.sources.access import HubAccess
+    from mirror.store import Store
     from mirror.sync.parts import Parts
     from mirror.transfer.receipt import Receipt
+
+_EVENT = re.compile(r'"event": ([0-9]{1,18})\b')
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,3 +140,14 @@ def tell(parts: Parts, notes: list[str]) -> None:
             return
         except StoreError as error:
             notes.append(f"{INDEX}, for other mirrors, is not up to date: {error}")
+
+
+def is_behind(store: Store, reader: Reader | None) -> bool:
+    """Whether the store's index was written after an event that the ledger no longer has.
+
+    Raises:
+        LedgerError: The ledger cannot be read.
+        StoreError: The index cannot be read.
+    """
+    found = _EVENT.search(store.first_line(INDEX) or "")
+    return found is not None and int(found[1]) > (reader.head().seq if reader is not None else 0)

@@ -8,27 +8,35 @@ every other file would fail like it.
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from mirror.errors import OfflineError, UnpinnedError
-from mirror.model import Authority, Digest, RemoteFile
+from mirror.errors import MirrorError, OfflineError, UnpinnedError
+from mirror.evidence import PINS
 from mirror.plan import Plan, make_plan
 from mirror.sync.outcome import Outcome, Planned, Problem, Request
+from mirror.sync.peers import is_behind, tell
 from mirror.sync.survey import Survey, survey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mirror.ledger import Reader
+    from mirror.model import Digest, RemoteFile
     from mirror.stopping import Stop
     from mirror.sync.parts import Parts
     from mirror.sync.peers import Peer
     from mirror.transfer.events import Progress
 
-_PINS = frozenset({Authority.CATALOG, Authority.LOCK})
 
-
-def pull(parts: Parts, request: Request, *, watch: Callable[[Progress | Planned], None], stop: Stop) -> Outcome:
+def pull(
+    parts: Parts,
+    request: Request,
+    *,
+    watch: Callable[[Progress | Planned], None],
+    stop: Stop,
+    after: Callable[[Outcome], None] | None = None,
+) -> Outcome:
     """Do what ``request`` asks.
 
     Args:
@@ -36,6 +44,7 @@ def pull(parts: Parts, request: Request, *, watch: Callable[[Progress | Planned]
         request: What is asked for.
         watch: Told of progress, from several threads.
         stop: Ends everything soon when it is set; partials are kept.
+        after: Called when something has come and is recorded, before other mirrors are told of it.
 
     Returns:
         What came, and every problem; a single file's problem is never raised.
@@ -47,11 +56,14 @@ def pull(parts: Parts, request: Request, *, watch: Callable[[Progress | Planned]
     """
     begun = time.monotonic()
     outcome = Outcome()
-    with parts.reader() as reader:
+    with ExitStack() as opened:
+        reader = opened.enter_context(parts.reader())
+        if not request.dry_run and is_behind(parts.store, reader):
+            _recover(parts, reader, outcome)
+            reader = opened.enter_context(parts.reader())
         since = reader.head().seq if reader is not None else 0
         automatic = [a for a in request.artifacts if not a.waits_for_person]
         found = survey(reader, automatic, parts.store, parts.lock, request)
-        outcome.problems += found.problems
         peer = _meet(parts, request, found, outcome)
         if found.unlisted and request.offline and not request.locked:
             outcome.problems += [Problem(a.name, _offline(a.name, "was never listed")) for a in found.unlisted]
@@ -59,19 +71,36 @@ def pull(parts: Parts, request: Request, *, watch: Callable[[Progress | Planned]
             from mirror.sync.listing import list_all
 
             outcome.events += list_all(parts, request, found, reader, outcome, peer=peer, stop=stop)
+        if reader is not None and (found.confirmed or found.denied):
+            from mirror.sync.pins import recorded
+
+            outcome.events += recorded(found, reader, parts.store)
         outcome.plan = plan = _plan(parts, request, found, reader, outcome)
     if not request.dry_run and not stop.is_set() and (not plan.empty or outcome.events):
         from mirror.sync.fetch import fetch
 
         parts.store.check_room(plan.bytes_to_fetch)
-        watch(Planned(len(plan.fetch) + len(plan.adopt), plan.bytes_to_fetch))
+        watch(Planned(sum(1 + len(task.twins) for task in plan.fetch) + len(plan.adopt), plan.bytes_to_fetch))
         fetch(parts, request, plan, outcome, since=since, peer=peer, watch=watch, stop=stop)
-    if not request.dry_run and not stop.is_set():
-        from mirror.sync.peers import tell
-
-        tell(parts, outcome.notes)
     outcome.seconds = time.monotonic() - begun
+    if not request.dry_run and not stop.is_set():
+        try:
+            if after is not None and (outcome.stored or outcome.adopted):
+                after(outcome)
+        finally:
+            tell(parts, outcome.notes)
     return outcome
+
+
+def _recover(parts: Parts, reader: Reader | None, outcome: Outcome) -> None:
+    """Record again what the ledger has lost, before anything is asked for that is held."""
+    from mirror.sync.recover import recover
+
+    found = recover(parts, reader)
+    outcome.notes.append(
+        f"the ledger did not know what index.json lists: {found.files} files, {found.bytes} B, hashed and recorded"
+    )
+    tell(parts, outcome.notes)
 
 
 def _meet(parts: Parts, request: Request, found: Survey, outcome: Outcome) -> Peer | None:
@@ -94,7 +123,11 @@ def _plan(parts: Parts, request: Request, found: Survey, reader: Reader | None, 
     )
     if not request.offline:
         return plan
-    outcome.problems += [Problem(str(task.file), _offline(str(task.file), "is not held")) for task in plan.fetch]
+    denied = {str(file): file for file in found.denied}
+    for name in [str(task.file) for task in plan.fetch]:
+        outcome.problems.append(
+            Problem(name, _denied(denied[name]) if name in denied else _offline(name, "is not held"))
+        )
     return Plan(plan.held_files, plan.held_bytes, plan.adopt, (), plan.waiting)
 
 
@@ -104,7 +137,7 @@ def _permitted(wanted: list[RemoteFile], request: Request, outcome: Outcome) -> 
         return wanted
     permitted = []
     for file in wanted:
-        if any(c.authority in _PINS and c.digest.algorithm == "sha256" for c in file.claims):
+        if any(c.authority in PINS and c.digest.algorithm == "sha256" for c in file.claims):
             permitted.append(file)
         else:
             outcome.problems.append(Problem(str(file), UnpinnedError(f"{file} has no pin, and --locked was asked for")))
@@ -118,6 +151,12 @@ def _locate(parts: Parts, reader: Reader | None, digest: Digest) -> str | None:
         row = reader.blob_by_digest(digest) if reader is not None else None
         sha256 = row.sha256 if row is not None and row.verdict in {None, "intact"} else None
     return sha256 if sha256 and parts.store.find(sha256) else None
+
+
+def _denied(file: RemoteFile) -> MirrorError:
+    from mirror.sync.pins import denial
+
+    return denial(file)
 
 
 def _offline(name: str, why: str) -> OfflineError:

@@ -8,12 +8,14 @@ rows, which the next pull heals, and never a row without its blob.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from mirror.errors import LedgerError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from types import TracebackType
 
     from mirror.ledger import Ledger
     from mirror.model import Event
@@ -77,6 +79,18 @@ class Recorder:
             self._pending += _bytes(entries)
             if self._enough() or len(self._waiting) == len(entries):
                 self._news.notify()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+            return
+        with suppress(StoreError, LedgerError):  # what is being raised is the cause, and worth more
+            self.close()
 
     def close(self) -> None:
         """Record what is left and end the thread.

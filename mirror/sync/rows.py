@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mirror.errors import DisputedError, MirrorError, SourceError
 from mirror.model import Claim, Digest, Event, Listing, RemoteFile
 from mirror.transfer.receipt import Account, account_of
+from mirror.wire import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -62,10 +63,15 @@ def fetched(receipt: Receipt) -> Event:
     )
 
 
-def adopted(judged: Judged) -> Event:
-    """Return the event that a file's bytes were in the store already, recorded for another file."""
+def adopted(judged: Judged, *, how: str = "held") -> Event:
+    """Return the event that a file's bytes were in the store already.
+
+    Args:
+        judged: The bytes.
+        how: ``held``, recorded for another file; ``healed``, when their row was lost.
+    """
     detail = _stored(judged.file, judged.sha256, judged.size, judged.digests, judged.evidence)
-    return Event("stored", str(judged.file), {**detail, "how": "held", "blocks": block_text(judged.blocks)})
+    return Event("stored", str(judged.file), {**detail, "how": how, "blocks": block_text(judged.blocks)})
 
 
 def failed(file: RemoteFile, error: MirrorError) -> Event:
@@ -152,7 +158,7 @@ def _file(file: RemoteFile) -> dict[str, Any]:
     return {
         "path": file.path,
         "size": file.size,
-        "urls": list(file.urls),
+        "urls": [redact(url) for url in file.urls],
         "revision": file.revision,
         "claims": [claim_row(claim) for claim in file.claims],
     }

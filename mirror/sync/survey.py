@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from mirror.errors import DisputedError
-from mirror.model import Authority, Claim, Digest, Listing, RemoteFile
+from mirror.model import Authority, Claim, Digest, Level, Listing, RemoteFile
 from mirror.sources.narrow import keeps
-from mirror.sync.outcome import Problem
+from mirror.wire import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mirror.catalog import Artifact
     from mirror.ledger import FileState, Holding, Reader
@@ -33,14 +32,16 @@ class Survey:
         held_bytes: Their sizes, added up.
         wanted: Files that are known and not held, with every claim on them.
         unlisted: Artifacts whose files nobody has listed yet, or not in full.
-        problems: Held files that a pin of today contradicts.
+        denied: Held files that a pin of today contradicts; they are wanted again.
+        confirmed: Held files that a pin of today confirms, and that were not known as pinned.
     """
 
     held_files: int = 0
     held_bytes: int = 0
     wanted: list[RemoteFile] = field(default_factory=list)
     unlisted: list[Artifact] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    denied: list[RemoteFile] = field(default_factory=list)
+    confirmed: list[RemoteFile] = field(default_factory=list)
 
 
 def survey(reader: Reader | None, artifacts: Sequence[Artifact], store: Store, lock: Lock, request: Request) -> Survey:
@@ -78,23 +79,53 @@ def _look(
     formats: Sequence[str],
 ) -> None:
     pins = pins_of(artifact)
+    confirmed: set[str] = set()
     missing: dict[str, FileState] = {}
+    denied: dict[str, FileState] = {}
     for state in holding.files:
         if formats and not keeps(state.path, formats):
             continue
-        if state.state == "held" and state.sha256 and store.find(state.sha256):
-            found.held_files += 1
-            found.held_bytes += state.size or 0
-            if state.path in pins:
-                _hold_against(found, state, pins[state.path])
-        else:
+        if state.state != "held" or not state.sha256 or not store.find(state.sha256):
             missing[state.path] = state
-    if not missing:
+            continue
+        said = {pin.hex for pin in _pinned(pins.get(state.path, ()), lock, state)}
+        if said - {state.sha256}:
+            denied[state.path] = state
+            continue
+        found.held_files += 1
+        found.held_bytes += state.size or 0
+        if said and state.level != Level.PINNED:
+            confirmed.add(state.path)
+    if not (missing or denied or confirmed):
         return
     listing = reader.listing(artifact.name)
-    for file in listing.files if listing else ():
+    for file in of_today(listing.files if listing else (), artifact):
         if file.path in missing:
             found.wanted.append(with_claims(file, pins.get(file.path, ()), lock, missing[file.path].sha256))
+        elif file.path in denied:
+            # What we saw first must yield to a pin: whoever wrote that knew more.
+            found.wanted.append(with_claims(file, pins.get(file.path, ()), lock))
+            found.denied.append(with_claims(file, pins.get(file.path, ()), lock, denied[file.path].sha256))
+        elif file.path in confirmed:
+            found.confirmed.append(with_claims(file, pins.get(file.path, ()), lock))
+
+
+def _pinned(pins: Iterable[Claim], lock: Lock, state: FileState) -> list[Digest]:
+    """Return every sha256 that the catalog or the lock pins a held file to."""
+    claims = (*pins, *lock.pins(state.artifact, state.path, state.revision))
+    return [claim.digest for claim in claims if claim.digest.algorithm == "sha256"]
+
+
+def of_today(files: Iterable[RemoteFile], artifact: Artifact) -> Iterator[RemoteFile]:
+    """Yield recorded ``files`` without the pins of then, and with the catalog's addresses of today, if it has any.
+
+    The ledger keeps no query of an address, and a pin holds as long as it stands in the catalog.
+    """
+    # A hub's addresses depend on its endpoint, and have no query.
+    today = {file.path: file.urls for file in artifact.files if file.urls} if artifact.kind == "http" else {}
+    for file in files:
+        claims = tuple(claim for claim in file.claims if claim.authority is not Authority.CATALOG)
+        yield replace(file, urls=today.get(file.path, file.urls), claims=claims)
 
 
 def with_claims(file: RemoteFile, pins: Iterable[Claim], lock: Lock, seen: str | None = None) -> RemoteFile:
@@ -126,16 +157,21 @@ def as_before(listing: Listing, holding: Holding, old: Listing, store: Store) ->
 
 def _same(old: RemoteFile | None, new: RemoteFile) -> bool:
     """Whether a file is promised as before; a size that was unknown then is known since the bytes came."""
-    return old is not None and old == (new if new.size is not None else replace(new, size=old.size))
+    if old is None:
+        return False
+    size = old.size if new.size is None else new.size
+    return old == replace(new, size=size, urls=tuple(map(redact, new.urls)))
 
 
 def _too_narrow(holding: Holding, formats: Sequence[str]) -> bool:
     """Whether the recorded listing leaves out what is asked for now."""
-    return holding.narrowed is not None and not (formats and set(formats) <= set(holding.narrowed))
+    return widened(holding, formats) != (holding.narrowed or ())
 
 
-def _hold_against(found: Survey, state: FileState, pins: Iterable[Claim]) -> None:
-    against = [str(pin) for pin in pins if pin.digest.algorithm == "sha256" and pin.digest.hex != state.sha256]
-    if against:
-        error = DisputedError(state.path, claims=tuple(against), actual=f"sha256:{state.sha256}")
-        found.problems.append(Problem(f"{state.artifact}/{state.path}", error))
+def widened(holding: Holding | None, formats: Sequence[str]) -> tuple[str, ...]:
+    """Return the formats to list an artifact with: those asked for, and those that were listed before; empty is all."""
+    if holding is None:
+        return tuple(formats)
+    if holding.narrowed is None or not formats:
+        return ()
+    return tuple(dict.fromkeys((*holding.narrowed, *formats)))

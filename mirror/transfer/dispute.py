@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from mirror.transfer.course import Course
 
 
-#: Looks inside whole bytes, in memory or in a file; returns the claims on what is inside that they break.
-Examine = Callable[["bytes | Path"], Sequence["Claim"]]
+#: Looks at whole bytes, in memory or in a file, whose sha256 (hex) comes with them; returns the claims on what is
+#: inside that they break.
+Examine = Callable[["bytes | Path", str], Sequence["Claim"]]
 
 
 def examined(
@@ -50,7 +51,7 @@ def examined(
     if course.examine is None:
         return
     try:
-        broken = tuple(course.examine(data))
+        broken = tuple(course.examine(data, digests["sha256"].hex))
     except IntegrityError as error:
         place = keep({**case(course.file, digests, evidence, hops, ()), "found": str(error)})
         error.account = Account(digests=digests, evidence=evidence, quarantine=place.name, hops=hops)

@@ -61,17 +61,30 @@ class ModelFiles:
         """Whether the vocabulary keeps capitals; unknown counts as no."""
         return bool(self.entry.get("cased"))
 
-    def torch(self, *, converted: bool = False) -> bytes:
-        """Return ``pytorch_model.bin``; ``converted`` leaves kernels as TensorFlow had them, with strides."""
-        from mirror.upstream.containers import torch_zip
+    def torch(self, *, legacy: bool = False, converted: bool = False) -> bytes:
+        """Return ``pytorch_model.bin``.
 
-        return torch_zip.write(_as_converted(self._state_dict()) if converted else self._state_dict())
+        Args:
+            legacy: In the container that PyTorch had before 1.6.
+            converted: Kernels still lie as TensorFlow had them, with strides.
+        """
+        from mirror.upstream.containers import torch_legacy, torch_zip
+
+        write = torch_legacy.write if legacy else torch_zip.write
+        return write(_as_converted(self._state_dict()) if converted else self._state_dict())
 
     def safetensors(self) -> bytes:
         """Return ``model.safetensors``."""
         from mirror.upstream.containers import safetensors
 
         return safetensors.write(self._state_dict())
+
+    def flax(self) -> bytes:
+        """Return ``flax_model.msgpack``."""
+        from mirror.upstream.containers import flax_msgpack
+        from mirror.upstream.containers.tensors import arrays
+
+        return flax_msgpack.write(arrays(naming.flax(self.architecture, self.specs), seed=self.seed, model=self.id))
 
     def _state_dict(self) -> list[Named]:
         from mirror.upstream.containers.tensors import arrays
@@ -87,27 +100,35 @@ class ModelFiles:
         index, data = tf_bundle.write(tensors)
         return {f"{prefix}.data-00000-of-00001": data, f"{prefix}.index": index}
 
-    def paddle(self, *, converted: bool = False) -> bytes:
+    def paddle(
+        self, *, protocol: int = 2, converted: bool = False, rounded: bool = False, numbers_of: str | None = None
+    ) -> bytes:
         """Return ``model_state.pdparams``.
 
-        ``converted`` has the encoder's true numbers and heads that a converter left random,
-        as PaddleNLP's own does with BERT's.
+        Args:
+            protocol: Of the pickle, 2 or 4.
+            converted: Only the encoder and its pooler have true numbers; a converter left the heads
+                random, as PaddleNLP's own does with BERT's.
+            rounded: The numbers went through float16, and are float32 again.
+            numbers_of: Id of a model of the same shape whose numbers stand here, under this one's name.
         """
         from mirror.upstream.containers import paddle_pickle
         from mirror.upstream.containers.tensors import Named, arrays
 
         entries = naming.paddle(self.architecture, self.specs)
-        tensors = arrays(entries, seed=self.seed, model=self.id)
+        tensors = arrays(entries, seed=self.seed, model=numbers_of or self.id)
         if converted:
             fresh = {one.name: one for one in arrays(entries, seed=self.seed, model=f"{self.id}/fresh")}
             is_head = {entry.name: entry.spec.name.startswith("cls.") for entry in entries}
             tensors = [fresh[one.name] if is_head[one.name] else one for one in tensors]
+        if rounded:
+            tensors = [replace(one, array=one.array.astype("<f2").astype("<f4")) for one in tensors]
         if self.architecture == "albert":
             import numpy as np
 
             positions = np.arange(self.shape.max_position, dtype=np.int64)[None]
             tensors.append(Named("transformer.embeddings.position_ids", positions))
-        return paddle_pickle.write(tensors)
+        return paddle_pickle.write(tensors, protocol=protocol)
 
     def google_archive(self) -> bytes:
         """Return the zip of Google's BERT releases; its members are at the top level."""

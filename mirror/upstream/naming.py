@@ -1,10 +1,11 @@
 """What each framework calls a tensor, which way it lies there, and what is stored twice.
 
-From a canonical name (``weights``) to the entries of one file. Kernels of TensorFlow and
-Paddle lie ``(in, out)``; embeddings, and what multiplies like one, do not.
+From a canonical name (``weights``) to the entries of one file. Kernels of TensorFlow, Flax
+and Paddle lie ``(in, out)``; embeddings, and what multiplies like one, do not.
 
-Source: ``transformers`` ``load_tf_weights_in_bert`` and ``…_in_albert``; PaddleNLP 2.8
-``paddlenlp.transformers`` ``{bert,tinybert,distilbert,albert}.modeling``.
+Source: ``transformers`` ``load_tf_weights_in_bert`` and ``…_in_albert``,
+``modeling_flax_{bert,distilbert,albert}``; PaddleNLP 2.8 ``paddlenlp.transformers``
+``{bert,tinybert,distilbert,albert}.modeling``.
 """
 
 from __future__ import annotations
@@ -61,6 +62,18 @@ _WORDS = "embeddings.word_embeddings.weight"
 
 def _prefixed(name: str, prefix: str) -> str:
     return name if _HEADS.match(name) else prefix + name
+
+
+def flax(architecture: str, specs: list[TensorSpec]) -> list[Stored]:
+    """Return the arrays of a Flax model, paths joined by ``/``; tied weights are there once."""
+    entries = hugging_face(architecture, specs)
+    return [Stored(_flax_path(one.name), one.spec, one.spec.linear) for one in entries if not one.alias]
+
+
+def _flax_path(name: str) -> str:
+    name = re.sub(r"((?i:layer_?norm))\.weight$", r"\1.scale", name)
+    name = re.sub(r"(_embeddings)\.weight$", r"\1.embedding", name)
+    return re.sub(r"\.weight$", ".kernel", name).replace(".", "/")
 
 
 def tensorflow(architecture: str, specs: list[TensorSpec]) -> list[Stored]:

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 Makers = dict[str, Callable[[], bytes]]
 
+#: Repositories that have a Flax file as well; which real ones do is not known.
+_WITH_FLAX = ("google/bert_uncased_L-2_", "distilbert/", "albert/albert-base-")
+#: The model whose Paddle file went through float16.
+_ROUNDED = "bert_uncased_L-4_H-512_A-8"
+#: Models whose Paddle file holds the numbers of another, of the same shape.
+_MISTAKEN = {"albert-large-v2": "albert-large-v1"}
+
 
 def shipped_catalog() -> dict[str, Any]:
     """Return the JSON values of the catalog that comes with the program.
@@ -72,40 +79,49 @@ def _repository(world: World, files: ModelFiles, source: Mapping[str, Any]) -> N
 
 
 def _hub_files(files: ModelFiles, source: Mapping[str, Any]) -> Makers:
-    listed = {file["path"] for file in source["files"]}
+    repo, listed = source["repo"], {file["path"] for file in source["files"]}
     makers: Makers = {
         ".gitattributes": GITATTRIBUTES.encode,
-        "README.md": partial(files.readme, source["repo"]),
+        "README.md": partial(files.readme, repo),
         "config.json": files.config_json,
         "model.safetensors": files.safetensors,
         # Google's own were converted from TensorFlow, and kernels still lie as they did there.
-        "pytorch_model.bin": partial(files.torch, converted=source["repo"].startswith("google/")),
+        "pytorch_model.bin": partial(files.torch, legacy=_is_legacy(files, repo), converted=repo.startswith("google/")),
         "tokenizer_config.json": files.tokenizer_config_json,
     }
     if files.entry["tokenizer"]["kind"] == "sentencepiece":
         makers["spiece.model"] = files.spiece
     else:
         makers |= {"tokenizer.json": files.tokenizer_json, "vocab.txt": files.vocab}
+    if repo.startswith(_WITH_FLAX):
+        makers["flax_model.msgpack"] = files.flax
     if "LICENSE" in listed:
         makers["LICENSE"] = files.licence
     return makers
 
 
+def _is_legacy(files: ModelFiles, repo: str) -> bool:
+    """Whether a repository's ``pytorch_model.bin`` is of PyTorch before 1.6."""
+    if repo.startswith("google/"):
+        return files.shape.layers % 4 == 0
+    return repo.startswith("huawei-noah/") or repo.endswith("-v1")
+
+
 def _objects(files: ModelFiles, source: Mapping[str, Any]) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
     """Yield address, path and maker of each of an http source's files."""
     for file in source["files"]:
-        make = _object(files, file["path"])
+        make = _object(files, file["path"], source["url"])
         for url in file["urls"]:
             yield url, file["path"], make
 
 
-def _object(files: ModelFiles, path: str) -> Callable[[], bytes]:
-    """Return what makes the file that an object store calls ``path``."""
+def _object(files: ModelFiles, path: str, url: str) -> Callable[[], bytes]:
+    """Return what makes the file that an object store calls ``path``, below or at the source's ``url``."""
     if path.endswith(".tar.gz"):
         return partial(files.albert_archive, path.removesuffix(".tar.gz").rpartition("_")[0])
     makers: dict[str, Callable[[], bytes]] = {
         ".zip": files.google_archive,
-        ".pdparams": partial(files.paddle, converted=files.entry["family"] == "bert-miniature"),
+        ".pdparams": _paddle(files, url),
         "vocab.txt": files.vocab,
         "spiece.model": files.spiece,
         "model_config.json": files.model_config_json,
@@ -114,13 +130,25 @@ def _object(files: ModelFiles, path: str) -> Callable[[], bytes]:
     return next((make for suffix, make in makers.items() if path.endswith(suffix)), files.licence)
 
 
+def _paddle(files: ModelFiles, url: str) -> Callable[[], bytes]:
+    return partial(
+        files.paddle,
+        protocol=4 if "/renmada/" in url or files.id.endswith("-v2") else 2,
+        converted=files.entry["family"] == "bert-miniature",
+        rounded=files.id == _ROUNDED,
+        numbers_of=_MISTAKEN.get(files.id),
+    )
+
+
 def _share(world: World, files: ModelFiles, source: Mapping[str, Any]) -> None:
     """Make a share's page, and what a person who knows the code finds behind it."""
     share = share_id(source["url"])
     world.pan.shares.add(share)
     found: Makers = {"vocab.txt": files.vocab}
     if "pytorch" in source["formats"]:
-        found |= {"config.json": files.config_json, "pytorch_model.bin": files.torch}
+        # Whichever container Google's repository has, the share has the other; kernels were not turned either.
+        torch = partial(files.torch, legacy=not _is_legacy(files, f"google/{files.id}"), converted=True)
+        found |= {"config.json": files.config_json, "pytorch_model.bin": torch}
     else:
         found |= {f"{files.id.replace('bert_', '')}.zip": files.google_archive}
     world.handoffs[share] = {name: Content(make) for name, make in found.items()}

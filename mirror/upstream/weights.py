@@ -208,6 +208,7 @@ def values(spec: TensorSpec, *, seed: int, model: str) -> NDArray[np.float32]:
     key = hashlib.sha256(f"{seed}/{model}/{spec.name}".encode()).digest()
     bits = np.random.PCG64(int.from_bytes(key[:16], "little")).random_raw(spec.count)
     summed = bits.astype("<u8").view("<u2").reshape(-1, 4).sum(axis=1, dtype=np.int32) - 131070
-    centre = 1.0 if spec.name.endswith("orm.weight") else 0.0  # norms scale by about one
+    is_norm = len(spec.shape) == 1 and spec.name.endswith("orm.weight")
+    centre = 1.0 if is_norm else 0.0  # norms scale by about one
     numbers: NDArray[np.float32] = (summed * (SPREAD / _UNIFORM_SPREAD) + centre).astype(np.float32)
     return numbers.reshape(spec.shape)

@@ -10,8 +10,10 @@ from mirror.errors import ChangedError
 if TYPE_CHECKING:
     from mirror.wire.headers import Fields
 
+# Comments are taken for good: a body that is nothing else would be tried in 2^n ways.
 _PAGE = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:(?><!--.*?-->)\s*)*+<(?:!doctype\s+html|html|head|body)\b",
+    re.I | re.S,
 )
 _POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 _PAGES = (".html", ".htm", ".xhtml")

@@ -7,6 +7,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from mirror.compare.digest import digests, roots
+from mirror.compare.names import canonical
+from mirror.formats.checkpoint import Checkpoint, Tensor
 from mirror.upstream.server import Server
 from mirror.upstream.world import build_world
 
@@ -32,8 +37,15 @@ def in_a_demo_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Se
 
 
 def test_the_page_on_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = python_blocks(ROOT / "docs" / "python.md")
+    opened = re.search(r"^mirror = .*$", code, re.MULTILINE)
+    assert opened is not None
+    # In a mirror that holds some of the bytes already, as it does after a while.
+    shared = f'{opened[0]}\nmirror.pull("bert-mini@huggingface")\n'
+    code = code.replace(opened[0], shared, 1)
     with Server(build_world()) as server:
-        names = in_a_demo_mirror(tmp_path, monkeypatch, server, python_blocks(ROOT / "docs" / "python.md"))
+        names = in_a_demo_mirror(tmp_path, monkeypatch, server, code)
+    assert {event.detail["how"] for event in names["mirror"].events(kind="stored")} > {"fetched"}  # type: ignore[attr-defined]
     folder = names["folder"]
     assert isinstance(folder, Path)
     assert json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"] == "bert"
@@ -50,3 +62,19 @@ def test_the_examples_of_both_readmes_run(tmp_path: Path, monkeypatch: pytest.Mo
             folder = names["folder"]
             assert isinstance(folder, Path)
             assert (folder / "vocab.txt").is_file()
+
+
+def test_the_digest_of_the_page_on_verification_is_ours() -> None:
+    code = python_blocks(ROOT / "docs" / "verification.md")
+    names: dict[str, object] = {}
+    exec(compile(code, "docs", "exec"), names)
+    held = {
+        "bert.embeddings.LayerNorm.gamma": np.array([1, 1], "<f4"),
+        "bert.pooler.dense.weight": np.array([[1, 2], [3, 4]], "<f4").T,
+        "cls.seq_relationship.bias": np.array([-0.0, 0.5], "<f4"),
+    }
+    checkpoint = Checkpoint("torch-zip", tuple(Tensor(name, "F32", array) for name, array in held.items()))
+    found = digests(canonical(checkpoint))
+    assert [one.leaf for one in found] == names["lines"]
+    assert roots(found)["all"] in code
+    assert roots(found)["pooler"] in code

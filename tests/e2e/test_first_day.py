@@ -42,6 +42,9 @@ def test_init_makes_a_mirror_that_is_found_from_below(command: Command, tmp_path
     below.mkdir()
     assert str(place) in command.at(below)("status").err
     assert command("init", str(place), code=2).err.startswith("error: ")
+    other = tmp_path / "other"
+    (row,) = command("init", str(other), "--json").rows
+    assert row == {"mirror": str(other), "catalog": f"{other}/catalog.json", "cache": f"{other}/cache"}
     assert "48 models" in command.at(place)("catalog", "check").err
 
 
@@ -50,7 +53,7 @@ def test_a_dry_run_says_everything_and_changes_nothing(here: Command) -> None:
     assert "bert-tiny@google/uncased_L-2_H-128_A-2.zip" in said
     assert "wait" in said
     assert "bert-tiny@baidu-pytorch (a person must fetch it)" in said
-    assert "to fetch: 18 files" in said
+    assert "to fetch: 19 files" in said
     rows = here("pull", "bert-tiny", "--dry-run", "--json").rows
     assert {"bert-tiny@huggingface/config.json"} <= {row["fetch"] for row in rows if "fetch" in row}
     assert list((here.cwd / "cache").iterdir()) == []
@@ -59,16 +62,16 @@ def test_a_dry_run_says_everything_and_changes_nothing(here: Command) -> None:
 def test_pull_brings_verifies_and_says_so_and_the_second_time_nothing_is_asked(here: Command, outside: Server) -> None:
     first = here("pull", *TINY)
     assert re.match(
-        r"13 files came \(5 attested, 5 checked, 3 pinned\), 179.9 KiB in [0-9.]+ s; held before: 0\n", first.out
+        r"14 files came \(6 attested, 5 checked, 3 pinned\), 203.1 KiB in [0-9.]+ s; held before: 0\n", first.out
     )
     assert f"mirror: {here.cwd} (the working directory)" in first.err
     asked = len(outside.requests())
     again = here("pull", *TINY)
-    assert again.out == "nothing to do: 13 files are held, 179.9 KiB\n"
+    assert again.out == "nothing to do: 14 files are held, 203.1 KiB\n"
     assert len(outside.requests()) == asked
     assert here("pull", *TINY, "--quiet") == type(again)(0, "", "")
     (row,) = here("pull", *TINY, "--json").rows
-    assert (row["held"], row["stored"], row["problems"]) == (13, 0, 0)
+    assert (row["held"], row["stored"], row["problems"]) == (14, 0, 0)
     # The hub's repository is here byte for byte, under its own names.
     folder = Path(here("path", TINY[0]).out.strip())
     assert isinstance(outside.world, World)
@@ -82,11 +85,11 @@ def test_status_ls_and_why_tell_what_is_held_and_how_well(here: Command) -> None
     here("pull", *TINY)
     table = here("status").out.splitlines()
     assert table[0].split() == ["artifact", "held", "size", "evidence", "revision"]
-    assert table[1].split() == [TINY[0], "8/8", "83.6", "KiB", "5", "attested,", "3", "pinned", "30b0a37ccaaa"]
+    assert table[1].split() == [TINY[0], "9/9", "106.8", "KiB", "6", "attested,", "3", "pinned", "30b0a37ccaaa"]
     # Columns stand under their heads.
     assert all(line[table[0].index("evidence") - 1] == " " for line in table)
     rows = {row["artifact"]: row for row in here("status", "--json").rows}
-    assert rows[TINY[0]]["levels"] == {"attested": 5, "pinned": 3}
+    assert rows[TINY[0]]["levels"] == {"attested": 6, "pinned": 3}
     assert len(here("status", "--all", "--json").rows) > 100
 
     waiting = here("status", "--waiting", "bert-tiny").out
@@ -94,7 +97,7 @@ def test_status_ls_and_why_tell_what_is_held_and_how_well(here: Command) -> None
     assert [row["code"] for row in here("status", "--waiting", "bert-tiny", "--json").rows] == ["lnyy", "s5sz"]
 
     listed = here("ls", TINY[0], "--json").rows
-    assert len(listed) == len(here("ls", TINY[0]).out.splitlines()) == 8
+    assert len(listed) == len(here("ls", TINY[0]).out.splitlines()) == 9
     paths = here("ls", TINY[0], "--paths").out.split()
     for row, path in zip(listed, paths, strict=True):
         assert hashlib.sha256(Path(path).read_bytes()).hexdigest() == row["sha256"]
@@ -110,11 +113,14 @@ def test_status_ls_and_why_tell_what_is_held_and_how_well(here: Command) -> None
     assert inside[1].split()[:2] == ["evidence", "checked:"]
     unknown = here("why", "bert-tiny@huggingface/vocab.tx", code=2).err
     assert "nearest: bert-tiny@huggingface/vocab.txt" in unknown
+    assert "hint: `minibert-mirror ls --missing` lists every file, `minibert-mirror status` every artifact" in unknown
+    member = here("why", "bert-tiny@google/uncased_L-2_H-128_A-2.zip!vocab", code=2).err
+    assert "hint: `minibert-mirror why bert-tiny@google/uncased_L-2_H-128_A-2.zip` lists its members" in member
 
 
 def test_an_altered_blob_is_found_quarantined_and_fetched_again(here: Command) -> None:
     here("pull", TINY[0])
-    assert "8 blobs intact, 0 not" in here("verify").err
+    assert "9 blobs intact, 0 not" in here("verify").err
     rows = {row["path"]: row for row in here("ls", "--json").rows}
     alter(Path(rows["vocab.txt"]["blob"]))
     # Size and presence are as they were: only reading finds it.
@@ -138,13 +144,19 @@ def test_an_altered_blob_is_found_quarantined_and_fetched_again(here: Command) -
 
 def test_a_lock_gives_the_same_bytes_elsewhere_and_nothing_else(here: Command, outside: Server, tmp_path: Path) -> None:
     here("pull", *TINY)
-    assert "pinned 13 files of 3 artifacts" in here("lock").err
+    assert "pinned 14 files of 3 artifacts" in here("lock").err
     lock = here.cwd / "catalog.lock.json"
     other = in_mirror(here, tmp_path / "other", outside)
     (other.cwd / "catalog.lock.json").write_bytes(lock.read_bytes())
     other("pull", "--locked", *TINY)
     assert {path.name for path in blob_files(other)} == {path.name for path in blob_files(here)}
     assert {row["level"] for row in other("ls", "--json").rows} == {"pinned"}
+
+    # What would be pinned is said without a change.
+    before = lock.read_bytes()
+    assert here("lock", "source=google", "--dry-run", "--json").rows == [{"artifact": "bert-tiny@google", "files": 1}]
+    assert "bert-tiny@google: 1 file" in here("lock", "-n").out
+    assert (here("lock", "-n", "-q").err, lock.read_bytes()) == ("", before)
 
     refused = other("pull", "--locked", "bert-mini@google", "bert-tiny@google", code=4)
     assert "failed bert-mini@google/uncased_L-4_H-256_A-4.zip: has no pin, and --locked was asked for" in refused.err
@@ -161,14 +173,20 @@ def test_gc_says_first_and_deletes_what_nobody_needs(here: Command) -> None:
     path = here.cwd / "cache" / "blobs" / "sha256" / name[:2] / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(orphan)
+    new = here("gc").err
+    assert "every blob is needed" not in new
+    assert "1 blob that nothing needs is kept for now: it is less than a minute old" in new
     os.utime(path, (0, 0))
-    said = here("gc")
+    said = here("gc", "--dry-run")
+    assert said == here("gc")
+    assert here("gc", "--quiet").err == ""
+    assert "say one of them" in here("gc", "--yes", "--dry-run", code=2).err
     assert name in said.out
     assert "minibert-mirror gc --yes" in said.err
     assert path.exists()
     assert here("gc", "--yes", "--json").rows[0]["deleted"] is True
     assert not path.exists()
-    assert len(blob_files(here)) == 8
+    assert len(blob_files(here)) == 9
     here("verify", "--quiet")
 
 
@@ -190,7 +208,7 @@ def test_the_ledger_can_be_verified_read_and_exported(here: Command) -> None:
     assert re.fullmatch(r"\d+ [0-9a-f]{64}", head)
     log = here("ledger", "log").out
     assert re.search(r"stored +bert-tiny@huggingface/config.json  fetched, pinned, 427 B$", log, re.M)
-    assert re.search(r"pulled +mirror  8 fetched, 0 here already, 0 did not come$", log, re.M)
+    assert re.search(r"pulled +mirror  9 fetched, 0 here already, 0 did not come$", log, re.M)
     rows = here("ledger", "export").out.splitlines()
     assert json.loads(rows[-1])["hash"] == head.split()[1]
     here("pull", "bert-tiny@google")
@@ -198,10 +216,24 @@ def test_the_ledger_can_be_verified_read_and_exported(here: Command) -> None:
     assert "artifact" not in here("ledger", "log", "--kind", "failed").out
 
 
+def test_status_says_that_the_ledger_is_gone(here: Command) -> None:
+    here("pull", TINY[1])
+    ledger = here.cwd / "cache" / "ledger.db"
+    assert "ledger" not in here("status").err
+    ledger.unlink()
+    said = here("status").err
+    assert "the ledger is gone, though ledger.head names" in said
+    assert "nothing is held yet" not in said
+    assert "ledger.head names" in here("ledger", "head", code=7).err
+    (row,) = here("ledger", "verify", "--json", code=7).rows
+    assert (row["sound"], len(row["problems"])) == (False, 1)
+
+
 def test_doctor_and_completion_answer_without_a_mirror(command: Command) -> None:
     said = command("doctor", "--offline").out
     assert "ok    disk:" in said
     assert "  sha256: " in said
+    assert "ok    " not in command("doctor", "--offline", "--quiet").out
     assert {row["topic"] for row in command("doctor", "--offline", "--json").rows} >= {"python", "disk", "store"}
     for shell, sign in (
         ("bash", "complete -o nosort -F"),
@@ -212,6 +244,19 @@ def test_doctor_and_completion_answer_without_a_mirror(command: Command) -> None
     assert not (Path(command.env["XDG_DATA_HOME"]) / "minibert-mirror").exists()
 
 
+def test_doctor_tries_the_hosts_that_a_pull_would_ask(command: Command, tmp_path: Path) -> None:
+    with Server(World()) as hub:
+        place = tmp_path / "mirror"
+        command("init", str(place))
+        # Whatever has no address here: the loopback hub alone is reached.
+        there = command.at(place, HF_ENDPOINT=hub.url("hub"), ALL_PROXY="http://127.0.0.1:9")
+        rows = {row["topic"]: row for row in there("doctor", "--json", code=5).rows}
+        assert rows[hub.url("hub").removeprefix("http://")]["text"].startswith("answers ")
+        assert "huggingface.co" not in rows
+        assert {"storage.googleapis.com", "bj.bcebos.com", "paddlenlp.bj.bcebos.com"} <= rows.keys()
+        assert hub.requests()
+
+
 def test_completion_offers_the_commands(command: Command) -> None:
     there = command.at(
         command.cwd,
@@ -220,6 +265,31 @@ def test_completion_offers_the_commands(command: Command) -> None:
         COMP_CWORD="1",
     )
     assert there().out.split() == ["plain,pull", "plain,path"]
+
+
+@pytest.mark.slow
+def test_a_demo_begins_anew_in_its_own_folder(command: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    (first,) = command("demo", "--dir", str(folder), "--json").rows
+    again = command("demo", "--dir", str(folder))
+    assert f"removed an earlier demo's files from {folder}" in again.err
+    assert (first["corruption"], first["second_pull_fetched"]) == ("caught", 0)
+    assert "held" in command("--mirror", str(folder), "status").err
+    command("--mirror", str(folder), "catalog", "add", "https://host/mine.bin", "--id", "mine")
+    assert "models were added" in command("demo", "--dir", str(folder), code=2).err
+
+
+def test_a_demo_takes_nobodys_folder(here: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    here("init", str(folder))
+    before = (folder / "catalog.json").read_bytes()
+    assert "catalog.json is there already" in here("demo", "--dir", str(folder), code=2).err
+    (folder / "catalog.json").unlink()
+    assert "a cache/ that is not a demo's" in here("demo", "--dir", str(folder), code=2).err
+    (folder / "catalog.json").write_bytes(before[:100])
+    here("demo", "--dir", str(folder), code=2)
+    assert (folder / "catalog.json").read_bytes() == before[:100]
+    assert "error: /proc/zz" in here("demo", "--dir", "/proc/zz", code=6).err
 
 
 def test_ones_own_repository_and_address_get_the_same_treatment(command: Command, tmp_path: Path) -> None:
@@ -244,6 +314,27 @@ def test_ones_own_repository_and_address_get_the_same_treatment(command: Command
         assert "+ models/extra" in here("catalog", "diff").out
 
 
+def test_a_file_or_folder_of_this_machine_is_pulled_like_any_other(command: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "a.bin").write_bytes(b"own bytes")
+    (tmp_path / "mirror" / "cache").mkdir(parents=True)
+    (tmp_path / "mirror" / "catalog.json").write_text(catalogs.text(catalogs.model("nothing")))
+    here = command.at(tmp_path / "mirror")
+    here("catalog", "add", (folder / "a.bin").as_uri(), "--sha256", hashlib.sha256(b"own bytes").hexdigest())
+    # A folder is known as one without its last slash as well.
+    here("catalog", "add", folder.as_uri(), "--id", "whole")
+    here("catalog", "check")
+    here("pull", "a", "whole")
+    rows = {row["artifact"]: row for row in here("ls", "--json").rows}
+    assert {name: (row["path"], row["level"]) for name, row in rows.items()} == {
+        "a@file": ("a.bin", "pinned"),
+        "whole@folder": ("a.bin", "first-seen"),
+    }
+    assert here("pull", "a", "--update").out.startswith("nothing to do: 1 file is held")
+    assert here("urls", "a").out == f"{(folder / 'a.bin').as_uri()}\n"
+
+
 def test_update_shows_a_moved_main_and_until_then_nothing_moves(command: Command, tmp_path: Path) -> None:
     world = World()
     before = world.add_hub_file("o/r", "main", "config.json", b"{}")
@@ -253,6 +344,10 @@ def test_update_shows_a_moved_main_and_until_then_nothing_moves(command: Command
         catalog = catalogs.catalog(catalogs.model("mine", catalogs.hub("o/r")))
         here = in_mirror(command, tmp_path / "mirror", server, catalog)
         here("pull", "mine")
+        # The catalog names no commit: what is held is known from the ledger.
+        (row,) = here("status", "--json").rows
+        assert (row["revision"], row["held"]) == (before, 3)
+        assert before[:12] in here("status").out
         after = "b" * 40
         for path, data in (("config.json", b"{ }"), ("new.txt", b"new"), ("model.safetensors", b"weights")):
             world.add_hub_file("o/r", after, path, data)
@@ -276,9 +371,9 @@ def test_format_narrows_a_repository_and_later_widens_it(here: Command, outside:
     assert "pytorch_model.bin" not in narrow
     assert here("pull", TINY[0], "--format", "safetensors").out.startswith("nothing to do")
     outside.journal.clear()
-    assert here("pull", TINY[0]).out.startswith("1 file came")
-    assert {row["path"] for row in here("ls", "--json").rows} == narrow | {"pytorch_model.bin"}
-    assert len([e for e in outside.requests() if "/resolve/" in e.path and e.status == 302]) == 1
+    assert here("pull", TINY[0]).out.startswith("2 files came")
+    assert {row["path"] for row in here("ls", "--json").rows} == narrow | {"flax_model.msgpack", "pytorch_model.bin"}
+    assert len([e for e in outside.requests() if "/resolve/" in e.path and e.status == 302]) == 2
 
 
 def test_a_rate_limit_is_kept(command: Command, tmp_path: Path) -> None:
@@ -299,10 +394,33 @@ def test_mistakes_are_answered_with_what_would_be_right(here: Command) -> None:
     assert "minibert-mirror catalog list" in wrong
     assert "Did you mean pull?" in here("pul", code=2).err
     assert "or say --all" in here("pull", code=2).err
+    assert "give names or --all, not both" in here("pull", "--all", "bert-tiny", code=2).err
+    narrowed = here("pull", "bert-tiny", "--format", "pytorch,safetensor", code=2).err
+    assert "no weight format 'safetensor'; nearest: safetensors" in narrowed
+    assert not blob_files(here)
     assert "nothing of bert-tiny is held" in here("path", "bert-tiny", code=2).err
+    assert "hint: nothing was pulled yet" in here("why", "zzz", code=2).err
     assert "is no mirror" in here("--mirror", "/nowhere", "status", code=2).err
     offline = here("pull", "bert-tiny@google", "--offline", code=5).err
     assert "failed bert-tiny@google: was never listed, and --offline forbids to ask for it" in offline
+
+
+def test_what_waits_for_a_person_is_counted_alike_everywhere(here: Command) -> None:
+    assert "48 artifacts wait for a person: `minibert-mirror status --waiting`" in here("pull", "kind=baidu-pan").out
+    assert "48 artifacts wait for a person, and so do 2 bundles of the same: " in here("status").err
+    assert len(here("status", "--waiting", "--json").rows) == 48 + 2
+
+    unpublished = "little-berts-pytorch-all@baidu-pytorch"
+    never = f"{unpublished} was never published: there is no address to fetch it from"
+    alone = here("pull", "little-berts-pytorch-all").out
+    assert never in alone
+    assert "extraction codes" not in alone
+    both = here("pull", "little-berts-pytorch-all", "little-berts-tensorflow-all").out
+    assert never in both
+    assert "1 artifact waits for a person: `minibert-mirror status --waiting`" in both
+    assert f"{unpublished} (no address was ever published)" in here("pull", "-n", "little-berts-pytorch-all").out
+    assert "2 bundles wait for a person: " in here("status", "kind=bundle").err
+    assert re.search(f"^{unpublished} .*was never published", here("status", "kind=bundle").out, re.M)
 
 
 def test_strict_tells_by_its_exit_code_that_a_person_is_waited_for(here: Command) -> None:
@@ -332,12 +450,28 @@ def test_ones_own_mirror_is_used_and_named_where_there_is_no_other(command: Comm
         assert str(place) in there("--mirror", str(place), "status").err
 
 
+@pytest.mark.parametrize(
+    "words", ["urls --all", "ls", "status --all", "catalog list", "ledger export", "why config.json", "--help"]
+)
+def test_a_reader_that_has_read_enough_may_go(here: Command, words: str) -> None:
+    here("pull", TINY[0], "--format", "safetensors")
+    process = here.start(*words.split())
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    said = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(30), said) == (0, "")
+
+
 def test_every_json_output_is_one_object_a_line(here: Command) -> None:
     here("pull", *TINY)
     for words in (
         ("pull", *TINY, "--update"),
         ("status",),
         ("ls",),
+        ("path", TINY[0]),
+        ("urls", "bert-tiny"),
         ("why", TINY[0]),
         ("verify",),
         ("lock",),
@@ -346,6 +480,7 @@ def test_every_json_output_is_one_object_a_line(here: Command) -> None:
         ("doctor", "--offline"),
         ("catalog", "list"),
         ("catalog", "show", "bert-tiny"),
+        ("catalog", "add", "https://host/x.bin", "--id", "x"),
         ("ledger", "verify"),
         ("ledger", "head"),
         ("ledger", "log"),
@@ -356,6 +491,24 @@ def test_every_json_output_is_one_object_a_line(here: Command) -> None:
         assert done.rows or words == ("gc",), words
     failed = here("pull", "bert-mini@google", "--offline", "--json", code=5)
     assert failed.rows[0]["error"] == "OfflineError"
+
+
+def test_a_quiet_command_makes_no_remarks(here: Command, tmp_path: Path) -> None:
+    here("init", str(tmp_path / "quiet"), "--quiet")
+    here("pull", *TINY, "--quiet")
+    for words in (
+        "status",
+        "gc",
+        "lock",
+        "verify",
+        "urls bert-tiny --as aria2",
+        "catalog check",
+        "catalog diff",
+        "catalog add https://host/x.bin --id x",
+        "ledger verify",
+        "ledger export --out out.jsonl",
+    ):
+        assert here(*words.split(), "--quiet").err == "", words
 
 
 def test_the_package_runs_as_a_module_and_tells_its_version(command: Command) -> None:
@@ -388,9 +541,9 @@ def test_the_library_does_what_the_command_does(here: Command, outside: Server) 
     assert folder == mirror.path(TINY[0]) == here.cwd / "cache" / "trees" / "bert-tiny" / "huggingface"
     assert json.loads((folder / "config.json").read_text())["model_type"] == "bert"
     (status,) = mirror.status(TINY[0])
-    assert (status.held, status.files, status.levels) == (8, 8, {"attested": 5, "pinned": 3})
+    assert (status.held, status.files, status.levels) == (9, 9, {"attested": 6, "pinned": 3})
     assert [event.kind for event in mirror.events()][:2] == ["opened", "listed"]
-    assert len(list(mirror.events(kind="stored"))) == 8
+    assert len(list(mirror.events(kind="stored"))) == 9
     assert here("path", TINY[0]).out.strip() == str(folder)
 
 

@@ -27,6 +27,8 @@ NGINX = shutil.which("nginx")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(NGINX is None, reason="nginx is not installed")]
 
 SIZE = 20_000_000
+#: Bytes that the system buffers at the two ends of one connection over loopback: about four are seen.
+BUFFERED = 8 << 20
 CONF = """
 daemon off;
 master_process off;
@@ -130,7 +132,10 @@ def test_a_file_of_nginx_comes_whole(command: Command, tmp_path: Path, nginx: Ng
     assert blob(here, "big") == big
     # Nobody offered a digest: what we saw binds every later pull.
     assert here("ls", "big", "--json").rows[0]["level"] == "first-seen"
-    assert sum(sent for _, _, _, sent in nginx.log("/big.bin")) <= SIZE + (1 << 20)
+    sent = [sent for _, _, _, sent in nginx.log("/big.bin")]
+    # On a busy machine nginx seems slow, and gets a second connection; what it had put into the buffers of the
+    # first one's socket by then counts as sent.
+    assert sum(sent) <= SIZE + (1 << 20) + (len(sent) - 1) * BUFFERED
 
 
 def test_a_killed_pull_from_nginx_goes_on_with_range_and_if_range(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.command import Command
+
 HUB = LANES["hub-large"]
 BOTH = pytest.mark.parametrize(
     "number",
@@ -195,6 +197,19 @@ def test_another_process_has_the_file(stand: Stand) -> None:
         stop(owner, signal.SIGINT)
     assert held(stand) == 100_000
     assert_goes_on(stand, wire=LARGE)
+
+
+def test_a_demo_in_a_temporary_folder_promises_nothing(command: Command, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    process = command.at(tmp_path, TMPDIR=str(scratch)).start("demo")
+    deadline = time.monotonic() + 30
+    while not list(scratch.glob("*/cache/blobs")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert (process.returncode, list(scratch.iterdir())) == (130, [])
+    assert err.splitlines()[-1] == ("stopped; the demo's temporary folder is removed, and the same command begins anew")
 
 
 @BOTH

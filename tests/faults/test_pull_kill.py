@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,7 +62,9 @@ def test_five_kills(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_fifty_kills(tmp_path: Path) -> None:
-    assert sum(kill_once(tmp_path / str(seed), seed) for seed in range(100, 150)) >= 30
+    # A moment that comes after the end of its pull is none: another is drawn.
+    moments = (kill_once(tmp_path / str(seed), seed) for seed in range(100, 200))
+    assert sum(islice(filter(None, moments), 50)) == 50
 
 
 @pytest.mark.slow

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mirror.sync.outcome import Planned
 from tests.faults.fleet import Fleet, sailing
 from tests.faults.processes import Running
+from tests.faults.pulling import LANES, standing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,6 +88,20 @@ def test_a_slow_process_fetches_nothing_that_a_fast_one_has_brought_meanwhile(tm
             assert slow.end() == 0, slow.err
         fleet.assert_complete()
         assert_fetched_once(fleet)
+
+
+def test_what_another_process_brought_meanwhile_keeps_its_evidence(tmp_path: Path) -> None:
+    with standing(tmp_path / "mirror", LANES["google-large"]) as stand:
+
+        def let_the_other_go_first(event: object) -> None:
+            if isinstance(event, Planned):
+                assert stand.pull().levels == {"checked": 1}
+
+        late = stand.pull(watch=let_the_other_go_first)
+        (file,) = stand.mirror.files()
+        assert (late.stored, late.adopted, late.levels) == (0, 1, {"checked": 1})
+        assert file.level == "checked"
+        assert [event.detail["how"] for event in stand.mirror.events(kind="stored")] == ["fetched"]
 
 
 @pytest.mark.slow

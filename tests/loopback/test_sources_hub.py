@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import huggingface_hub
 import pytest
 
+from mirror.catalog import parse
 from mirror.errors import (
     AccessError,
     CatalogError,
@@ -24,11 +25,14 @@ from mirror.model import Authority, Claim, Digest, Listing
 from mirror.sources.access import HubAccess
 from mirror.sources.listing import list_artifact
 from mirror.sources.opener import Openers
+from tests import catalogs
 from tests.artifacts import REPO, Artifact, File
 from tests.loopback.scripted import Peer, Script, Scripted, answer, routes, scripted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from mirror.sources.published import Promised
 
 COMMIT = "c" * 40
 REVISION = f"/api/models/{REPO}/revision/main?blobs=true"
@@ -59,7 +63,7 @@ def _quiet() -> Iterator[None]:
     logger.setLevel(level)
 
 
-def listed(server: Scripted, artifact: Artifact | None = None, token: str | None = None, **more: Any) -> Listing:
+def listed(server: Scripted, artifact: Promised | None = None, token: str | None = None, **more: Any) -> Listing:
     access = HubAccess(server.url, token)
     with Openers.of({}, stall=more.pop("stall", 5), hub=access) as openers:
         return list_artifact(artifact or Artifact(), openers, **more)
@@ -96,6 +100,22 @@ def test_pins_are_merged_and_a_pinned_path_that_is_gone_stays() -> None:
         assert [claim.authority for claim in files["config.json"].claims] == [Authority.CATALOG, Authority.PUBLISHER]
         assert (files["gone.txt"].size, files["gone.txt"].claims) == (5, (pin,))
         assert files["gone.txt"].urls == (f"{server.url}/{REPO}/resolve/{COMMIT}/gone.txt",)
+
+
+def test_a_path_that_the_catalog_saw_at_another_revision_is_not_expected_at_this_one() -> None:
+    files = [
+        catalogs.file("config.json", git_sha1=BLOB, size=382),
+        catalogs.file("pytorch_model.bin", revision="refs/pr/1", sha256="f" * 64, size=5),
+        catalogs.file("old.bin", revision="refs/pr/1"),
+        catalogs.file("gone.txt"),
+    ]
+    known = parse(catalogs.text(catalogs.model("m", catalogs.hub(REPO, *files, revision=COMMIT))))
+    with scripted(routes({REVISION.replace("main", COMMIT): repo_json()})) as server:
+        found = {file.path: file for file in listed(server, known.artifact("m@huggingface")).files}
+    assert list(found) == ["config.json", "gone.txt", "model.safetensors", "pytorch_model.bin"]
+    # The commit's own list still has the other's path: what it says of it counts, and nothing else.
+    assert [claim.authority for claim in found["pytorch_model.bin"].claims] == [Authority.PUBLISHER]
+    assert found["pytorch_model.bin"].size == 18
 
 
 def test_formats_narrow_the_weights_and_keep_the_rest() -> None:

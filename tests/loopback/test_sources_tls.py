@@ -113,7 +113,7 @@ def test_a_bundle_that_is_not_there_is_named(tmp_path: Path, server_tls: ssl.SSL
     with (
         scripted(always(answer(FILE)), server_tls) as server,
         Openers.of({"SSL_CERT_FILE": str(tmp_path / "gone.pem")}) as openers,
-        pytest.raises(TlsError, match="SSL_CERT_FILE cannot be read"),
+        pytest.raises(TlsError, match=r"TLS failed: SSL_CERT_FILE \(.*gone.pem\) cannot be read: No such"),
     ):
         openers.open(server.url)
 
@@ -309,10 +309,20 @@ def test_a_reply_through_a_proxy_can_be_stopped(by: str) -> None:
         timer.join()
 
 
+@pytest.mark.parametrize("url", ["http://files.example/f", "https://files.example/f"])
+@pytest.mark.parametrize("proxy", ["127.0.0.1:9", "no.such.name.invalid:3128"])
+def test_a_proxy_that_is_not_there_is_named_without_its_password(url: str, proxy: str) -> None:
+    with Openers.of({"ALL_PROXY": f"http://me:word@{proxy}"}) as openers:
+        with pytest.raises(ConnectionDroppedError, match=f"{url}: the proxy {proxy} gives no connection: ") as caught:
+            openers.open(url)
+        assert "word" not in str(caught.value)
+        assert "HTTPS_PROXY" in caught.value.hint
+
+
 def test_a_proxy_that_refuses_is_named() -> None:
     denied = always(answer(b"", "Proxy-Authenticate: Basic", status="407 Proxy Authentication Required"))
     with scripted(denied) as proxy, Openers.of({"https_proxy": f"127.0.0.1:{proxy.port}"}) as openers:
-        with pytest.raises(SourceError, match="proxy refuses") as caught:
+        with pytest.raises(SourceError, match=f"the proxy 127.0.0.1:{proxy.port} refuses: 407") as caught:
             openers.open("https://files.example/f")
         assert "NO_PROXY" in caught.value.hint
 

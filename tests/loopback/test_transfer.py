@@ -131,7 +131,7 @@ FAULTS: dict[str, tuple[dict[str, Any], type[MirrorError] | None]] = {
 }
 
 
-@pytest.mark.parametrize("held", [0, 64 << 10])
+@pytest.mark.parametrize("held", [0, pytest.param(64 << 10, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", FAULTS)
 def test_after_any_fault_the_right_bytes_or_a_typed_error_and_never_a_wrong_file(
     here: Here, name: str, held: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -43,6 +44,23 @@ def test_it_serves_until_ctrl_c_and_writes_its_catalog(tmp_path: Path) -> None:
         assert process.wait(5) == 0
 
 
+def test_its_catalog_makes_a_mirror_that_can_be_pulled(tmp_path: Path) -> None:
+    mirror = tmp_path / "new" / "mirror"
+    for _ in range(2):  # its own catalog is replaced: the ports are others
+        with running("--catalog", str(mirror / "catalog.json")) as (_, said):
+            command = [*COMMAND[:-1], "--mirror", str(mirror), "pull", "bert-tiny@google"]
+            done = subprocess.run(command, env={**os.environ, **said["environment"]}, check=False)
+            assert done.returncode == 0
+
+
+def test_its_catalog_replaces_nobodys(tmp_path: Path) -> None:
+    theirs = tmp_path / "catalog.json"
+    theirs.write_text('{"conventions": {}}', encoding="utf-8")
+    assert f"{theirs} is there already" in refused("--catalog", str(theirs))
+    assert theirs.read_text(encoding="utf-8") == '{"conventions": {}}'
+    assert "/proc/zz" in refused("--catalog", "/proc/zz/catalog.json", code=6)
+
+
 def test_it_follows_a_fault_script_over_a_tree_of_files(tmp_path: Path) -> None:
     (tmp_path / "tree" / "files.example.org").mkdir(parents=True)
     (tmp_path / "tree" / "files.example.org" / "x.bin").write_bytes(b"0123456789")
@@ -54,9 +72,9 @@ def test_it_follows_a_fault_script_over_a_tree_of_files(tmp_path: Path) -> None:
         assert exchange(url).body == b"0123456789"
 
 
-def refused(*arguments: str) -> str:
+def refused(*arguments: str, code: int = 2) -> str:
     done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=30)
-    assert done.returncode == 2
+    assert done.returncode == code
     return done.stderr
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import importlib.util
 import io
+import json
 import os
 import subprocess
 import sys
@@ -18,8 +19,9 @@ import numpy as np
 import pytest
 
 from mirror.upstream import naming
+from mirror.upstream.containers import flax_msgpack, paddle_pickle, torch_legacy
 from mirror.upstream.containers.tensors import Named, arrays
-from mirror.upstream.modelfiles import ModelFiles
+from mirror.upstream.modelfiles import ModelFiles, _as_converted
 from mirror.upstream.stock import shipped_catalog
 
 if TYPE_CHECKING:
@@ -41,10 +43,11 @@ def hub_tensors(made: ModelFiles) -> list[Named]:
 
 @pytest.mark.parametrize("model", FAMILIES)
 @pytest.mark.parametrize("converted", [False, True])
-def test_torch_loads_every_tensor(model: str, converted: bool) -> None:
+@pytest.mark.parametrize("legacy", [False, True])
+def test_torch_loads_every_tensor(model: str, converted: bool, legacy: bool) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     made = files(model)
-    state = torch.load(io.BytesIO(made.torch(converted=converted)), weights_only=True)
+    state = torch.load(io.BytesIO(made.torch(legacy=legacy, converted=converted)), weights_only=True)
     named = hub_tensors(made)
     assert list(state) == [one.name for one in named]
     for one in named:
@@ -53,20 +56,43 @@ def test_torch_loads_every_tensor(model: str, converted: bool) -> None:
             assert state[one.name].data_ptr() == state[one.of].data_ptr()
 
 
+def torch_state(torch: Any, named: list[Named], metadata_of: bytes) -> Any:
+    """Return a state dict of torch's own, strides and all, with the versions that a file of ours names."""
+    state: Any = collections.OrderedDict()
+    for one in named:
+        copied = np.array(one.array, order="K")
+        state[one.name] = torch.from_numpy(copied) if one.of is None else state[one.of].detach()
+    state._metadata = torch.load(io.BytesIO(metadata_of), weights_only=True)._metadata
+    return state
+
+
 @pytest.mark.parametrize("model", FAMILIES)
-def test_the_pickle_is_byte_for_byte_what_torch_saves(model: str) -> None:
+@pytest.mark.parametrize("converted", [False, True])
+def test_the_pickle_is_byte_for_byte_what_torch_saves(model: str, converted: bool) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     made = files(model)
-    data = made.torch()
-    state: Any = collections.OrderedDict()
-    for one in hub_tensors(made):
-        held = torch.from_numpy(one.array.copy()) if one.of is None else state[one.of].detach()
-        state[one.name] = held
-    state._metadata = torch.load(io.BytesIO(data), weights_only=True)._metadata
+    data = made.torch(converted=converted)
+    named = _as_converted(hub_tensors(made)) if converted else hub_tensors(made)
     saved = io.BytesIO()
-    torch.save(state, saved)
+    torch.save(torch_state(torch, named, data), saved)
     with zipfile.ZipFile(saved) as theirs, zipfile.ZipFile(io.BytesIO(data)) as ours:
-        assert ours.read("archive/data.pkl") == theirs.read("archive/data.pkl")
+        # Newer ones have entries besides: the alignment, an id of what was saved.
+        assert set(ours.namelist()) <= set(theirs.namelist())
+        assert all(ours.read(name) == theirs.read(name) for name in ours.namelist())
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+@pytest.mark.parametrize("converted", [False, True])
+def test_the_old_container_is_byte_for_byte_what_torch_saves(model: str, converted: bool) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    made = files(model)
+    named = _as_converted(hub_tensors(made)) if converted else hub_tensors(made)
+    state = torch_state(torch, named, made.torch(legacy=True, converted=converted))
+    saved = io.BytesIO()
+    torch.save(state, saved, _use_new_zipfile_serialization=False)
+    # The keys are addresses of its memory, which no two saves share.
+    addresses = [state[one.name].untyped_storage()._cdata for one in named if one.of is None]
+    assert torch_legacy.write(named, addresses=addresses) == saved.getvalue()
 
 
 @pytest.mark.parametrize("model", FAMILIES)
@@ -77,6 +103,21 @@ def test_safetensors_loads_every_tensor(model: str) -> None:
     held = {one.name: one.array for one in hub_tensors(made) if one.of is None}
     assert state.keys() == held.keys()
     assert all(np.array_equal(state[name], array) for name, array in held.items())
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+def test_a_safetensors_file_is_what_the_library_writes(model: str) -> None:
+    library = pytest.importorskip("safetensors.numpy", reason="safetensors is not installed")
+    made = files(model)
+    ours = made.safetensors()
+    length = int.from_bytes(ours[:8], "little")
+    head = json.loads(ours[8 : 8 + length])
+    held = {one.name: one.array for one in hub_tensors(made) if one.of is None}
+    theirs = library.save(held, metadata=head["__metadata__"])
+    # The library leaves the order of the metadata to chance, and nothing else.
+    assert theirs[:8] == ours[:8]
+    assert list(json.loads(theirs[8 : 8 + length]).items()) == list(head.items())
+    assert theirs[8 + length :] == ours[8 + length :]
 
 
 @pytest.mark.parametrize("model", ["bert_uncased_L-2_H-128_A-2", "albert-base-v1"])
@@ -108,19 +149,89 @@ numpy.savez(sys.argv[2], **paddle.load(sys.argv[1], return_numpy=True))
 """
 
 
+@pytest.mark.parametrize("protocol", [2, 4])
 @pytest.mark.parametrize("model", FAMILIES)
-def test_paddle_loads_every_tensor(model: str, tmp_path: Path) -> None:
+def test_paddle_loads_every_tensor(model: str, protocol: int, tmp_path: Path) -> None:
     if importlib.util.find_spec("paddle") is None:
         pytest.skip("paddlepaddle is not installed")
     made = files(model)
     saved, read = tmp_path / "model_state.pdparams", tmp_path / "read.npz"
-    saved.write_bytes(made.paddle())
+    saved.write_bytes(made.paddle(protocol=protocol))
     subprocess.run([sys.executable, "-c", PADDLE, str(saved), str(read)], check=True, capture_output=True, timeout=120)
     named = arrays(naming.paddle(made.architecture, made.specs), seed=made.seed, model=made.id)
     positions = {"transformer.embeddings.position_ids"} if made.architecture == "albert" else set()
     with np.load(read) as state:
         assert set(state) == {one.name for one in named} | positions
         assert all(np.array_equal(state[one.name], one.array) for one in named)
+
+
+#: Tensors of Paddle's own, named as ours, saved by itself.
+PADDLE_SAVES = """
+import sys, numpy, paddle
+state = {}
+with numpy.load(sys.argv[1]) as arrays:
+    for number, name in enumerate(arrays.files):
+        state[name] = paddle.to_tensor(arrays[name])
+        state[name].name = f"parameter_{number}"
+for protocol in (2, 4):
+    paddle.save(state, f"{sys.argv[2]}.{protocol}", protocol=protocol)
+"""
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+def test_a_pdparams_is_byte_for_byte_what_paddle_saves(model: str, tmp_path: Path) -> None:
+    if importlib.util.find_spec("paddle") is None:
+        pytest.skip("paddlepaddle is not installed")
+    made = files(model)
+    named = arrays(naming.paddle(made.architecture, made.specs), seed=made.seed, model=made.id)
+    given, saved = tmp_path / "given.npz", tmp_path / "saved"
+    state: dict[str, Any] = {one.name: one.array for one in named}
+    np.savez(given, **state)
+    run = [sys.executable, "-c", PADDLE_SAVES, str(given), str(saved)]
+    subprocess.run(run, check=True, capture_output=True, timeout=120)
+    rebuild: Any = np.array(0).__reduce__()[0]
+    core = rebuild.__module__.removesuffix(".multiarray")
+    for protocol in (2, 4):
+        ours = paddle_pickle.write(named, protocol=protocol, numpy_core=core)
+        assert ours == saved.with_suffix(f".{protocol}").read_bytes()
+
+
+def flax_tree(named: list[Named]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for one in named:
+        *above, last = one.name.split("/")
+        place = tree
+        for key in above:
+            place = place.setdefault(key, {})
+        place[last] = one.array
+    return tree
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+def test_a_flax_file_is_byte_for_byte_what_flax_writes(model: str) -> None:
+    serialization = pytest.importorskip("flax.serialization", reason="flax is not installed")
+    made = files(model)
+    named = arrays(naming.flax(made.architecture, made.specs), seed=made.seed, model=made.id)
+    data = made.flax()
+    assert data == serialization.to_bytes(flax_tree(named))
+    restored = serialization.msgpack_restore(data)
+    for one in named:
+        found = restored
+        for key in one.name.split("/"):
+            found = found[key]
+        assert found.dtype == np.float32
+        assert np.array_equal(found, one.array)
+
+
+def test_every_length_of_a_flax_file_is_written_as_flax_does() -> None:
+    serialization = pytest.importorskip("flax.serialization", reason="flax is not installed")
+    # On both sides of where msgpack takes the next longer form, for names, axes, bytes and maps.
+    named = [Named("n" * length, np.zeros(length, "<f4")) for length in (1, 31, 32, 63, 64, 127, 128, 255, 256, 300)]
+    named += [Named(f"axes/{length}", np.zeros((length, 1), "<f4")) for length in (16383, 16384, 65535, 65536, 70000)]
+    named += [Named(f"bytes/{length}", np.zeros(length, "u1")) for length in (235, 236, 237, 238, 255, 256)]
+    named += [Named(f"bytes/{length}", np.zeros(length, "u1")) for length in (65510, 65513, 65514, 65535, 65536)]
+    named += [Named(f"{size}/{at}", np.zeros(1, "<f4")) for size in (15, 16, 17, 65536) for at in range(size)]
+    assert flax_msgpack.write(named) == serialization.to_bytes(flax_tree(named))
 
 
 @pytest.mark.parametrize("model", ["albert-base-v1", "albert-chinese-tiny"])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mirror.catalog import builtin_catalog_text, parse, select, to_text
 from mirror.catalog.check import check
 from mirror.catalog.edit import add, diff
+from mirror.catalog.places import walk
 from mirror.errors import CatalogError, SelectorError, UsageError
 from mirror.model import safe_path
 from tests.catalogs import catalog, file, http, hub, model, pan
@@ -100,6 +101,26 @@ def test_any_value_in_a_file_is_read_or_refused(key: str, value: object) -> None
     check(candidate)
 
 
+_TINY: dict[str, Any] = json.loads(builtin_catalog_text())
+_TINY |= {"models": _TINY["models"][:2], "bundles": _TINY["bundles"][:1]}
+_TINY |= {"provenance": {key: _TINY["provenance"][key] for key in sorted(_TINY["provenance"])}}
+
+
+@given(st.data())
+def test_whatever_stands_anywhere_check_names_the_problem_in_words_that_can_be_printed(data: st.DataObject) -> None:
+    found = json.loads(json.dumps(_TINY))
+    places = [path for path, _ in walk(found) if path and path[0] != "provenance"]
+    path = data.draw(st.sampled_from(places))
+    target = found
+    for step in path[:-1]:
+        target = target[step]
+    target[path[-1]] = data.draw(json_values | st.sampled_from(["\ud800", "a\n", "../x", "bert-mini", 1.0, {}, None]))
+    problems = check(json.dumps(found))
+    "\n".join(map(str, problems)).encode()
+    if not problems:
+        parse(json.dumps(found))
+
+
 keys = st.sampled_from(["family", "layers", "hidden", "heads", "vocab", "lang", "source", "format", "licence", "kind",
                         "role", "model", "nonsense"])  # fmt: skip
 values = st.sampled_from(["albert", "2", "256", "zh", "google", "paddle", "*", "unknown", "2,4", "bundle", "a?[", ""])
@@ -116,6 +137,10 @@ def test_a_selector_selects_or_says_why_not(chosen: list[str], everything: bool)
         found = select(SHIPPED, chosen, everything=everything)
     except SelectorError as error:
         assert str(error)
+        return
+    except UsageError as error:
+        assert everything
+        assert "not both" in str(error)
         return
     assert found
     positions = [ORDER[artifact.name] for artifact in found]

@@ -25,6 +25,7 @@ from tests.ledger_events import (
     failed,
     file,
     listed,
+    loaded,
     members,
     open_ledger,
     removed,
@@ -73,6 +74,14 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(disputed, PATHS, artifact=ARTIFACTS),
     st.builds(lambda blob, paths: members(blob, *paths), BLOBS, st.lists(PATHS, max_size=3)),
     st.builds(verified, BLOBS, VERDICTS, st.sampled_from(["stat", "digest"])),
+    st.builds(
+        loaded,
+        BLOBS,
+        st.sampled_from(["", "bert_model.ckpt"]),
+        verdict=st.sampled_from(["sound", "unsound"]),
+        tensors=st.none()
+        | st.lists(st.tuples(PATHS, st.just("F32"), st.just("2x3"), BLOBS), unique_by=lambda one: one[0]),
+    ),
     st.builds(removed, BLOBS),
     st.builds(Event, st.just("pulled"), st.text(st.characters(exclude_categories=["Cs"])), st.just({"ü": [1, 0.5]})),
 )

@@ -64,6 +64,16 @@ def test_a_mirror_of_the_hub_takes_the_hubs_place_and_nobody_elses() -> None:
     assert found == [("https://hub.example/o/a/resolve/main/x",), ("https://huggingface.co/y",)]
 
 
+def test_the_page_of_a_repository_is_never_two_addresses_in_one() -> None:
+    demo = hub("o/a", url="http://127.0.0.1:18461/o/a")
+    (line,) = plain(known(demo).artifacts())
+    assert line.endswith("a pull lists them: http://127.0.0.1:18461/o/a")
+    (line,) = plain(known(demo).artifacts(), endpoint="http://127.0.0.1:18461")
+    assert line.endswith("a pull lists them: http://127.0.0.1:18461/o/a")
+    (line,) = plain(known(hub("o/a")).artifacts(), endpoint="https://hub.example/")
+    assert line.endswith("a pull lists them: https://hub.example/o/a")
+
+
 def test_aria2_gets_alternates_a_name_and_the_best_checksum() -> None:
     both = file("x", "https://one/x", "http://two/x", sha256=SHA256, md5="ef" * 16)
     weak = file("y", "https://one/y", md5="ef" * 16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,10 @@ from click.testing import CliRunner, Result
 
 from mirror import Mirror
 from mirror.catalog import Catalog, builtin_catalog_text, read
+from mirror.cli import COMMANDS
 from mirror.cli.catalog import catalog as catalog_group
 from mirror.cli.urls import urls
-from mirror.errors import CatalogError, MirrorError, SelectorError
+from mirror.errors import CatalogError, MirrorError, SelectorError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +82,9 @@ def test_show_says_that_a_public_record_is_a_claim(here: Here) -> None:
         shown.split()
     )
     assert "unconfirmed" in shown
-    assert "code          lnyy" in shown
+    assert "code          lnyy; only a person can fetch it" in shown
+    # No command is named that is not there.
+    assert set(re.findall(r"`(?:minibert-mirror )?([a-z]+)", shown)) <= set(COMMANDS)
     assert max(map(len, shown.splitlines())) <= 100
 
 
@@ -111,6 +115,24 @@ def test_check_of_a_bad_file_prints_every_problem_and_fails(here: Here) -> None:
     assert {"where": "models/bert-tiny/sources/google/computed_data_bytes",
             "problem": "is 17733872, not 4 x 4631740"} in problems  # fmt: skip
     assert len(problems) > 4
+
+
+def test_half_a_character_stops_no_command_with_a_crash(here: Here) -> None:
+    half = builtin_catalog_text().replace('"name": "bert-tiny"', '"name": "\\ud800"')
+    here.catalog_path.write_text(half, encoding="utf-8")
+    for more in ([], ["--json"]):
+        result = run(here, catalog_group, "check", *more)
+        assert isinstance(result.exception, CatalogError)
+        assert "ud800/name" in result.stdout
+    for command, *words in ((catalog_group, "list"), (catalog_group, "show", "bert-mini", "--json"),
+                            (catalog_group, "diff"), (urls, "bert-mini")):  # fmt: skip
+        assert isinstance(run(here, command, *words).exception, CatalogError)
+
+
+def test_check_of_a_missing_file_says_to_look_at_the_path(here: Here) -> None:
+    result = run(here, catalog_group, "check", str(here.root / "nofile.json"))
+    assert isinstance(result.exception, CatalogError)
+    assert result.exception.hint == "check the path"
 
 
 def test_add_writes_the_model_and_check_is_content(here: Here) -> None:
@@ -166,8 +188,30 @@ def test_urls_of_everything_go_to_a_file(here: Here) -> None:
     assert len({entry.get("name") for entry in files}) == 175
 
 
-def test_urls_of_nothing_are_an_error(here: Here) -> None:
-    assert isinstance(run(here, urls).exception, SelectorError)
+def test_urls_as_json_are_one_object_a_file(here: Here) -> None:
+    rows = objects(run(here, urls, "bert-tiny", "--json"))
+    (archive,) = [row for row in rows if row["artifact"] == "bert-tiny@google"]
+    assert archive["path"] == "uncased_L-2_H-128_A-2.zip"
+    assert archive["urls"] == ["https://storage.googleapis.com/bert_models/2020_02_20/uncased_L-2_H-128_A-2.zip"]
+    assert any(digest.startswith("sha256:") for row in rows for digest in row.get("digests", ()))
+    assert {row["code"] for row in rows if "code" in row} == {"lnyy", "s5sz"}
+    assert "left out" not in run(here, urls, "bert-tiny", "--json").stderr
+
+
+def test_urls_without_a_selector_are_those_of_everything(here: Here) -> None:
+    found = run(here, urls)
+    assert (found.exit_code, found.stdout) == (0, run(here, urls, "--all").stdout)
+    assert isinstance(run(here, urls, "bert-tny").exception, SelectorError)
+    assert isinstance(run(here, urls, "--all", "bert-tiny").exception, UsageError)
+
+
+@pytest.mark.parametrize("endpoint", ["notaurl", "ftp://host", "https://"])
+def test_an_endpoint_that_is_no_address_is_not_blamed_on_the_catalog(here: Here, endpoint: str) -> None:
+    for words, env in ((["bert-tiny"], {"HF_ENDPOINT": endpoint}), (["bert-tiny", "--endpoint", endpoint], {})):
+        error = run(here, urls, *words, env=env).exception
+        assert isinstance(error, UsageError)
+        assert "endpoint" in str(error)
+        assert "is not an http address" in str(error)
 
 
 @pytest.mark.parametrize("command", [catalog_group, *catalog_group.commands.values(), urls])

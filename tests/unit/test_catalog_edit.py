@@ -96,7 +96,16 @@ def test_other_places_are_added(address: str, name: str, kind: str, url: str) ->
         (["ftp://host/x"], {}, "no address of a file"),
         (["https://host/.."], {}, "no address of a file"),
         (["bert-tiny"], {}, "no address of a file"),
-        (["file:///data/model.bin"], {}, "no address of a file"),
+        (["file://other/data/model.bin"], {}, "no address of a file"),
+        (["file:///data/\udcff.bin"], {}, "no address of a file"),
+        (["hf:a/b@\udcff"], {}, "holds half a character"),
+        (["peer:/tmp/x"], {}, "'/tmp/x' is no address of a mirror"),
+        (["peer:head:8090"], {}, "'head:8090' is no address of a mirror"),
+        (["https://h/a.zip"], {"sha256": "07eced37"}, "'07eced37' is no sha256: that has 64 hexadecimal digits"),
+        (["https://me:secret@h/a.zip"], {}, "'https://…@h/a.zip' has a user name"),
+        (["peer:https://me:secret@h/"], {}, "'https://…@h/' has a user name"),
+        (["https://h/a.zip", "https://h/a.zip"], {}, "two addresses of a file 'a.zip'"),
+        (["https://h/a.zip", "https://g/a.zip"], {}, "two addresses of a file 'a.zip'"),
         (["hf:google/bert_uncased_L-2_H-128_A-2"], {}, "in the catalog already: bert-tiny"),
         (["hf:a/b"], {"name": "Bert-Tiny"}, "in the catalog already"),
         (["hf:a/b"], {"aliases": ["2/128"]}, "in the catalog already"),
@@ -110,15 +119,44 @@ def test_what_cannot_be_added_says_why(addresses: list[str], more: dict[str, Any
     assert said in str(caught.value)
 
 
-@pytest.mark.parametrize("more", [{"name": "a@b"}, {"name": "../a"}, {"sha256": "abc"}, {"aliases": ["a b"]}])
+@pytest.mark.parametrize("more", [{"name": "a@b"}, {"name": "../a"}, {"aliases": ["a b"]}])
 def test_a_value_that_does_not_fit_the_schema_is_refused(more: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="does not match"):
         add(SHIPPED, ["https://host/x.bin"], **more)
 
 
-def test_a_file_given_twice_is_refused() -> None:
-    with pytest.raises(UsageError, match="listed twice"):
-        add(SHIPPED, ["https://one/x.bin", "https://two/x.bin"])
+@pytest.mark.parametrize(
+    ("addresses", "more", "hint"),
+    [
+        (["https://h/a.zip"], {"sha256": "07eced37"}, "`sha256sum FILE` prints it"),
+        (["https://h/a.zip", "https://g/a.zip"], {}, "`urls` in catalog.json"),
+        (["https://me:secret@h/a.zip"], {}, "leave user name and password out"),
+        (["peer:/tmp/x"], {}, "peer:file:///FOLDER"),
+        (["https://h/a%20b.zip"], {}, "choose a name with --id"),
+        (["https://h/bert-tiny.zip"], {}, "choose another with --id"),
+        (["hf:a/b"], {"aliases": ["2/128"]}, "choose another --alias"),
+        (["hf:a/b"], {"name": "a@b"}, "letters, digits"),
+        (["hf:a/b"], {"aliases": ["a b"]}, "letters, digits"),
+        (["https://pan.baidu.com/share/init?surl=x"], {}, "https://pan.baidu.com/s/1"),
+    ],
+)
+def test_what_cannot_be_added_says_what_would_be_right(addresses: list[str], more: dict[str, Any], hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        add(SHIPPED, addresses, **more)
+    assert hint in caught.value.hint
+    assert "secret" not in f"{caught.value} {caught.value.hint}"
+
+
+def test_a_file_of_this_machine_is_added_like_one_of_a_web_server() -> None:
+    changed = added("file:///data/my%20models/weights.bin", sha256=SHA256)
+    (artifact,) = select(changed, ["weights"])
+    assert (artifact.name, artifact.kind, artifact.url) == (
+        "weights@file",
+        "http",
+        "file:///data/my%20models/weights.bin",
+    )
+    (entry,) = artifact.files
+    assert (entry.path, entry.urls, entry.pinned) == ("weights.bin", ("file:///data/my%20models/weights.bin",), True)
 
 
 def test_two_equal_catalogs_have_no_difference() -> None:

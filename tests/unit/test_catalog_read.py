@@ -39,6 +39,8 @@ if TYPE_CHECKING:
         (text(model("a", http(file("x", urls="https://host/x")))), "should be a list of strings"),
         (text(model("a", {**hub("o/a"), "files": {}})), "should be a list"),
         ("[" * 100_000, "nested too deeply"),
+        (text(model("a", notes=["\ud83d\ude00 \ud800"])), "models/a/notes/0: holds half a character"),
+        (text(model("a", hub("o/a", file("\udc00")))), "models/a/sources/huggingface/files/\\udc00/path: holds half"),
     ],
 )
 def test_what_would_be_dangerous_or_useless_is_refused(broken: str, said: str) -> None:
@@ -47,9 +49,14 @@ def test_what_would_be_dangerous_or_useless_is_refused(broken: str, said: str) -
     assert said in str(caught.value)
 
 
+def test_a_character_in_two_escapes_is_whole() -> None:
+    assert parse(text(model("a", notes=["\U0001f600"]))).data["models"][0]["notes"] == ["\U0001f600"]
+
+
 def test_a_missing_file_is_a_catalog_error(tmp_path: Path) -> None:
-    with pytest.raises(CatalogError, match="No such file"):
+    with pytest.raises(CatalogError, match="No such file") as caught:
         read(tmp_path / "catalog.json")
+    assert caught.value.hint == "check the path"
 
 
 def test_bytes_that_are_not_utf8_are_a_catalog_error(tmp_path: Path) -> None:

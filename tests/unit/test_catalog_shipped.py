@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from mirror.catalog import Artifact, Catalog, builtin_catalog_text, parse, to_text
-from mirror.catalog.check import MINIATURE_SOURCES, check
+from mirror.catalog.check import check
 from mirror.catalog.counts import compute
+from mirror.catalog.entries import MINIATURE_SOURCES
 from mirror.evidence import conflicts
 from mirror.model import Authority
 from mirror.wire import resolve_url

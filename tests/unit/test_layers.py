@@ -22,6 +22,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "digests": {"model"},
     "wire": VALUES,
     "formats": {"errors", "model", "digests"},
+    "compare": {"errors", "formats"},
+    "forward": {"errors", "formats", "compare"},
+    "load": {"errors", "formats", "compare", "forward"},
+    "prove": VALUES | {"catalog", "store", "ledger", "compare", "load"},
+    "likeness": VALUES | {"catalog", "ledger", "compare"},
+    "crosscheck": VALUES | {"catalog", "store", "ledger", "formats", "compare", "load", "prove", "likeness"},
+    "identify": VALUES | {"catalog", "ledger", "formats", "compare", "load", "likeness"},
     "writing": {"errors"},
     "catalog": VALUES | {"writing"},
     "plan": VALUES,
@@ -39,16 +46,23 @@ MAY_IMPORT: dict[str, set[str]] = {
     "status": VALUES | {"ledger"},
     "sync": VALUES
     | {"stopping", "digests", "wire", "formats", "catalog", "plan", "lock", "sources", "store", "ledger", "transfer"},
+    "weights": VALUES | {"digests", "formats", "catalog", "store", "ledger", "compare", "load", "prove"},
+    "export": VALUES | {"digests", "formats", "compare", "load", "weights", "writing"},
+    "repair": VALUES | {"digests", "stopping", "store", "ledger", "recheck", "sync", "transfer", "verify"},
     "upstream": VALUES | {"digests", "wire"},
     "progress": VALUES | {"sync", "transfer"},
     "doctor": VALUES | {"wire"},
     "api": VALUES
     | {"digests", "stopping", "wire", "formats", "catalog", "plan", "place", "lock", "sources", "store", "ledger"}
-    | {"transfer", "sync", "verify", "recheck", "tree", "explain", "status", "doctor"},
+    | {"transfer", "sync", "verify", "recheck", "tree", "explain", "status", "doctor", "compare", "load", "prove"}
+    | {"crosscheck", "identify", "repair", "weights", "export"},
 }
 # `cli` is at the end of the way and may know everything; nothing may know `cli` or `upstream`.
 THIRD_PARTY: dict[str, set[str]] = {
     "digests": {"google_crc32c", "zlib_ng"},
+    "formats": {"google_crc32c", "h5py", "numpy", "zlib_ng"},
+    "compare": {"numpy"},
+    "forward": {"numpy"},
     "catalog": {"jsonschema"},
     "place": {"platformdirs"},
     "sources": {"httpx2", "huggingface_hub"},
@@ -56,12 +70,14 @@ THIRD_PARTY: dict[str, set[str]] = {
     "upstream": {"numpy", "google_crc32c"},
     "progress": {"tqdm"},
     "doctor": {"httpx2"},
-    "api": {"httpx2"},
+    "weights": {"numpy"},
+    "api": {"httpx2", "numpy"},
     "cli": {"click"},
 }
 KNOWN_THIRD_PARTY = {
     "click",
     "google_crc32c",
+    "h5py",
     "httpx2",
     "huggingface_hub",
     "jsonschema",

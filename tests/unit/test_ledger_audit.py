@@ -73,6 +73,19 @@ def test_an_event_that_was_taken_out_is_named(path: Path) -> None:
     assert "event 3 is missing" in problems(path)
 
 
+def test_an_event_before_the_first_is_named_and_nothing_is_said_to_be_missing(path: Path) -> None:
+    tamper(
+        path,
+        "INSERT INTO events SELECT 0, at, kind, subject, detail, prev, hash FROM events WHERE seq = 1",
+        "INSERT INTO events SELECT -7, at, kind, subject, detail, prev, hash FROM events WHERE seq = 1",
+    )
+    assert problems(path)[:2] == [
+        "event -7: no such event was ever written, they begin with 1",
+        "event 0: no such event was ever written, they begin with 1",
+    ]
+    assert not any("missing" in line or "prev" in line for line in problems(path))
+
+
 def test_events_that_were_taken_out_are_named(path: Path) -> None:
     tamper(path, "DELETE FROM events WHERE seq IN (3, 4)")
     assert "events 3 to 4 are missing" in problems(path)
@@ -244,6 +257,12 @@ def test_names_in_problems_cannot_move_the_cursor(path: Path) -> None:
     with Ledger.reader(path) as reader, pytest.raises(TamperedError) as caught:
         reader.verify()
     assert "\x1b" not in str(caught.value)
+    assert "\x1b" not in "".join(caught.value.problems)
+
+
+def test_problems_can_be_printed_whatever_stands_in_a_row(path: Path) -> None:
+    tamper(path, "UPDATE files SET path = CAST(x'ff' AS TEXT) WHERE path = 'c'")
+    "".join(problems(path)).encode()
 
 
 def test_verifying_while_another_writes_sees_one_moment(path: Path) -> None:

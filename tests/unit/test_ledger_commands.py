@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -90,6 +91,29 @@ def test_verify_fails_on_a_head_that_is_not_in_the_chain(here: Here) -> None:
     result = run(here, "verify", "--head", "f" * 64)
     assert isinstance(result.exception, TamperedError)
     assert result.exception.exit_code == 7
+
+
+def test_verify_lists_every_problem_as_json_and_still_fails(here: Here) -> None:
+    with open_ledger(here.ledger_path) as ledger:
+        ledger.record([stored(f"file-{number}") for number in range(30)])
+    with sqlite3.connect(here.ledger_path) as connection:
+        connection.execute("UPDATE files SET level = 'pinned' WHERE path LIKE 'file-%'")
+    connection.close()
+    result = run(here, "verify", "--json")
+    assert isinstance(result.exception, TamperedError)
+    said = json.loads(result.stdout)
+    assert (said["sound"], len(said["problems"])) == (False, 30)
+    assert run(here, "verify").stdout == ""
+
+
+@pytest.mark.parametrize("words", [["verify"], ["verify", "--json"], ["head"], ["log"], ["export"]])
+def test_a_ledger_that_is_gone_is_not_one_that_never_was(here: Here, words: list[str]) -> None:
+    here.ledger_path.unlink()
+    result = run(here, *words)
+    assert isinstance(result.exception, TamperedError)
+    assert "the ledger is gone, though ledger.head names 8 events" in str(result.exception)
+    if words == ["verify", "--json"]:
+        assert json.loads(result.stdout)["sound"] is False
 
 
 def test_a_head_that_is_no_hash_is_a_usage_error(here: Here) -> None:

@@ -15,6 +15,7 @@ import pytest
 from mirror.errors import DiskFullError, LedgerError, TamperedError
 from mirror.ledger import Ledger
 from mirror.ledger.canonical import GENESIS
+from mirror.ledger.schema import STEPS
 from mirror.model import Event
 from tests.ledger_events import ARTIFACT, clock, file, listed, open_ledger, removed, sha256, stored, verified
 
@@ -226,7 +227,7 @@ def test_migrations_are_noted_as_sqlite_utils_does(path: Path) -> None:
     open_ledger(path).close()
     database = Database(path)
     assert [(row["migration_set"], row["name"]) for row in database["_sqlite_migrations"].rows] == [
-        ("ledger", "0001_events_and_state")
+        ("ledger", name) for name, _ in STEPS
     ]
     database.close()
 

@@ -43,7 +43,8 @@ def test_no_lock_pins_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"schema": "other/1", "artifacts": {}}', '{"schema": "minibert-mirror/lock/1"}',
+    ["", pytest.param("[" * 100_000, id="deep"), "[]", "{}",
+     '{"schema": "other/1", "artifacts": {}}', '{"schema": "minibert-mirror/lock/1"}',
      json.dumps({"schema": "minibert-mirror/lock/1", "artifacts": {"m@s": {"revision": None, "files": {
          "../x": {"urls": [], "size": 1, "sha256": "a" * 64}}}}}),
      json.dumps({"schema": "minibert-mirror/lock/1", "artifacts": {"m@s": {"revision": None, "files": {
@@ -52,5 +53,14 @@ def test_no_lock_pins_nothing(tmp_path: Path) -> None:
 def test_what_is_no_lock_is_a_catalog_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "catalog.lock.json"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(CatalogError):
+    with pytest.raises(CatalogError) as caught:
         Lock.read(path)
+    # `catalog check` looks at another file.
+    assert "catalog check" not in caught.value.hint
+    assert "`minibert-mirror lock`" in caught.value.hint
+
+
+def test_a_lock_that_cannot_be_read_is_not_called_damaged(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match="Is a directory") as caught:
+        Lock.read(tmp_path)
+    assert "may read" in caught.value.hint

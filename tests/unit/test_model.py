@@ -14,7 +14,24 @@ def test_plain_relative_paths_are_safe(path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["", "/a", "a/", "a//b", "..", "a/../b", "./a", "a\\b", "C:x", "a\nb", "a\x00b", "a\u202eb", "x" * 256, "a|b", "?"],
+    [
+        "",
+        "/a",
+        "a/",
+        "a//b",
+        "..",
+        "a/../b",
+        "./a",
+        "a\\b",
+        "C:x",
+        "a\nb",
+        "a\x00b",
+        "a\u202eb",
+        "x" * 256,
+        "a|b",
+        "?",
+        "\ud800",
+    ],
 )
 def test_paths_that_lead_elsewhere_or_hide_something_are_not(path: str) -> None:
     assert not safe_path(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mirror.catalog import builtin_catalog_text, parse, select
-from mirror.errors import SelectorError
+from mirror.errors import SelectorError, UsageError
 
 CATALOG = parse(builtin_catalog_text())
 TINY = ("huggingface", "google", "baidu-pytorch", "baidu-tensorflow", "paddle", "huggingface-prajjwal1",
@@ -107,6 +107,13 @@ def test_everything_is_every_artifact_of_every_model_and_no_bundle() -> None:
     assert len(names(everything=True)) == 168
     assert names("layers=2", everything=True) == names("layers=2")
     assert len(names("google-all", everything=True)) == 169
+
+
+@pytest.mark.parametrize("name", ["bert-tiny", "bert-tiny@google", "@google", "*"])
+def test_everything_takes_no_name_but_a_bundles(name: str) -> None:
+    with pytest.raises(UsageError, match="give names or --all, not both") as caught:
+        names("google-all", name, everything=True)
+    assert "source=" in caught.value.hint
 
 
 def test_a_glob_never_takes_a_bundle_since_it_repeats_the_same_bytes() -> None:

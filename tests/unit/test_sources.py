@@ -27,7 +27,7 @@ from mirror.sources.access import HubAccess
 from mirror.sources.baidu_pan import hand_off
 from mirror.sources.folder import list_folder
 from mirror.sources.listing import list_artifact
-from mirror.sources.narrow import narrow, weight_format
+from mirror.sources.narrow import keeps, known_formats, narrow, weight_format
 from mirror.sources.opener import Openers
 from mirror.sources.peer import index_lines, list_peer, peer_base, peer_url, read_index, with_peers
 from mirror.sources.proxies import proxies
@@ -198,7 +198,7 @@ def test_what_cannot_be_listed_says_why(artifact: Artifact, error: type[MirrorEr
 def test_a_share_is_handed_to_a_person_with_its_code() -> None:
     share = hand_off(promised(kind="baidu-pan", url="https://pan.baidu.com/s/1MjugY49rz51VN6PO2_LRyQ ", code="uyul"))
     assert share.url == "https://pan.baidu.com/s/1MjugY49rz51VN6PO2_LRyQ?pwd=uyul"
-    assert "ingest" in share.steps[-1]
+    assert "save the files" in share.steps[-1]
     assert any("uyul" in step for step in share.steps)
     assert hand_off(promised(kind="baidu-pan")).url is None
 
@@ -232,7 +232,17 @@ def test_a_share_is_handed_to_a_person_with_its_code() -> None:
         ("LICENSE", None),
         ("README.md", None),
         (".gitattributes", None),
+        ("adapter_model.bin", "pytorch"),
+        ("adapter_model.safetensors", "safetensors"),
+        ("diffusion_pytorch_model.bin", "pytorch"),
+        ("variables/variables.data-00000-of-00001", "tensorflow"),
+        ("deep/variables/variables.index", "tensorflow"),
+        ("deep/saved_model/1/assets/vocab.txt", "tensorflow"),
+        ("saved_model/1/keras_metadata.pb", "tensorflow"),
+        ("model.mlmodelc/weights/weight.bin", "coreml"),
         ("training_args.bin", None),
+        ("optimizer.pt", None),
+        ("vocab.bin", None),
         ("1_Pooling/config.json", None),
         ("onnx/config.json", None),
     ],
@@ -247,6 +257,54 @@ def test_narrowing_keeps_what_is_no_weight() -> None:
     assert [file.path for file in narrow(files, ["safetensors"])] == ["config.json", "model.safetensors", "vocab.txt"]
     assert [file.path for file in narrow(files, ["tensorflow"])] == ["config.json", "tf_model.h5", "vocab.txt"]
     assert [file.path for file in narrow(files, [])] == names
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "config.json", "generation_config.json", "1_Pooling/config.json", "modules.json", "sentence_bert_config.json",
+        "vocab.txt", "vocab.json", "merges.txt", "vocab", "vocab.bin", "vocab.pkl", "spiece.model", "tokenizer.model",
+        "source.spm", "sentencepiece.bpe.model", "tokenizer.tiktoken", "tokenizer.pickle", "special_tokens_map.json",
+        "chat_template.jinja", "modeling_mine.py", "README.md", "LICENSE", "LICENSE.txt", "LICENCE-MODEL", "NOTICE",
+        "COPYING.LESSER", ".gitattributes", "params.yaml",
+    ],
+)  # fmt: skip
+def test_configuration_tokenizer_and_licence_stay_whatever_is_asked_for(path: str) -> None:
+    assert keeps(path, ["safetensors"])
+    assert keeps(f"sub/{path}", ["paddle"])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "rng_state.pth", "rng_state_0.pth",
+        "training_args.bin", "checkpoint-500/optimizer.pt", "random_states_0.pkl", "adapter_model.bin",
+        "variables/variables.data-00000-of-00001", "variables/variables.index", "events.out.tfevents.1.host",
+        "model.gguf", "banner.png",
+    ],
+)  # fmt: skip
+def test_what_is_neither_a_wanted_weight_nor_a_companion_goes(path: str) -> None:
+    assert not keeps(path, ["safetensors"])
+    assert keeps(path, [])
+
+
+def test_the_state_of_a_training_is_no_weight_of_its_format() -> None:
+    assert keeps("adapter_model.bin", ["pytorch"])
+    assert not keeps("optimizer.pt", ["pytorch"])
+    assert not keeps("checkpoint-500/training_args.bin", ["pytorch"])
+    assert keeps("tokenizer_of_mine/pytorch_model.bin", ["pytorch"])
+
+
+def test_an_archive_stays_since_its_name_does_not_tell_what_is_inside() -> None:
+    assert keeps("uncased_L-2_H-128_A-2.zip", ["safetensors"])
+    assert keeps("albert_base_v1.tar.gz", ["pytorch"])
+
+
+def test_an_unknown_format_answers_with_the_nearest() -> None:
+    assert known_formats(["PyTorch", "h5", "pytorch"]) == ("pytorch", "h5")
+    with pytest.raises(UsageError, match="no weight format 'safetensor'; nearest: safetensors") as caught:
+        known_formats(["pytorch", "safetensor"])
+    assert "onnx" in caught.value.hint
 
 
 # --- peers

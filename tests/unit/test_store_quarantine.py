@@ -41,6 +41,16 @@ def test_the_same_bytes_twice_in_a_second_are_two_cases(store: Store) -> None:
     assert {case.evidence["number"] for case in store.iter_quarantine()} == {0, 1, 2, 3}
 
 
+def test_the_same_bytes_again_take_no_room_again(store: Store) -> None:
+    first = store.quarantine(b"wrong" * 9999, EVIDENCE)
+    (blob,) = store.publish([("ab" * 32, b"wrong" * 9999)])
+    before = store.du()
+    again = [store.quarantine(b"wrong" * 9999, EVIDENCE), store.quarantine(blob.path, EVIDENCE)]
+    assert all((place / "bytes").samefile(first / "bytes") for place in again)
+    assert store.du().quarantine - before.quarantine < 1000
+    assert not blob.path.exists()
+
+
 def test_a_damaged_blob_is_moved(store: Store) -> None:
     (blob,) = store.publish([("ab" * 32, b"damaged")])
     place = store.quarantine(blob.path, EVIDENCE)

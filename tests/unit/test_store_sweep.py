@@ -78,9 +78,10 @@ def test_a_blob_that_is_needed_by_now_stays(store: Store) -> None:
 
 def test_a_blob_that_was_just_published_stays_for_its_row(store: Store) -> None:
     (blob,) = store.publish([(A, b"1")])
-    assert store.plan_gc(set()).items == ()
+    assert (store.plan_gc(set()).items, store.plan_gc(set()).new) == ((), 1)
+    assert store.plan_gc({A}).new == 0
     os.utime(blob.path, (0, blob.path.stat().st_mtime - 61))
-    assert kinds(store.plan_gc(set()).items) == ["blob"]
+    assert (kinds(store.plan_gc(set()).items), store.plan_gc(set()).new) == (["blob"], 0)
 
 
 def test_a_blob_whose_claim_waits_for_its_row_stays(store: Store) -> None:

@@ -370,7 +370,7 @@ def test_what_is_inside_is_looked_at_when_a_crash_is_healed_too(tmp_path: Path) 
     file = died_before_the_row(bench)
     broken = Claim(Digest("sha256", "0" * 64), Authority.CATALOG, "member vocab.txt")
     with pytest.raises(DisputedError):
-        bench.fetch(file, examine=lambda data: (broken,))
+        bench.fetch(file, examine=lambda data, sha256: (broken,))
     assert nothing_visible(bench)
     assert [case.size for case in bench.store.iter_quarantine()] == [len(DATA)]
 
@@ -398,13 +398,13 @@ def test_a_partial_that_was_altered_is_found_out_and_fetched_again(tmp_path: Pat
 def test_what_is_inside_can_be_looked_at_before_the_bytes_get_their_name(bench: Bench) -> None:
     broken = Claim(Digest("sha256", "0" * 64), Authority.CATALOG, "member vocab.txt")
     with pytest.raises(DisputedError):
-        bench.fetch(bench.file("sha256"), examine=lambda data: (broken,))
+        bench.fetch(bench.file("sha256"), examine=lambda data, sha256: (broken,))
     assert nothing_visible(bench)
     assert len(list(bench.store.iter_quarantine())) == 1
 
 
 def test_what_turns_out_to_be_something_else_is_quarantined(bench: Bench) -> None:
-    def refuse(data: object) -> tuple[Claim, ...]:
+    def refuse(data: object, sha256: str) -> tuple[Claim, ...]:
         raise IntegrityError("no archive at all")
 
     with pytest.raises(IntegrityError, match="no archive"):

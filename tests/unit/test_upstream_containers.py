@@ -10,20 +10,25 @@ import pickle
 import struct
 import tarfile
 import zipfile
-from typing import Any
+from collections import OrderedDict
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import google_crc32c
 import numpy as np
 import pytest
 
 from mirror.upstream import naming
-from mirror.upstream.containers import paddle_pickle, safetensors, tf_bundle, torch_zip
+from mirror.upstream.containers import flax_msgpack, paddle_pickle, safetensors, tf_bundle, torch_legacy, torch_zip
 from mirror.upstream.containers.archives import tar_gz, zipped
 from mirror.upstream.containers.pickling import Pickle
 from mirror.upstream.containers.tensors import Named, arrays
 from mirror.upstream.modelfiles import ModelFiles
 from mirror.upstream.stock import shipped_catalog
 from mirror.upstream.vocabulary import sentencepiece_model, sentencepieces, text, wordpiece
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MODELS: dict[str, dict[str, Any]] = {entry["id"]: entry for entry in shipped_catalog()["models"]}
 FAMILIES = ("bert_uncased_L-2_H-128_A-2", "tinybert-4l-312d", "distilbert-base-uncased", "albert-base-v1")
@@ -50,15 +55,52 @@ def stored(model: str) -> list[Named]:
     return arrays(naming.paddle(made.architecture, made.specs), seed=0, model=made.id)
 
 
-@pytest.mark.parametrize("model", FAMILIES)
-def test_a_pdparams_is_byte_for_byte_what_pickle_writes(model: str) -> None:
-    tensors = [*stored(model), Named("positions", np.arange(9, dtype=np.int64)[None])]
+def pickled_by_python(tensors: list[Named], protocol: int) -> bytes:
     # A copy in C order: numpy would note Fortran order, which Paddle's own arrays never have.
     state: dict[str, Any] = {one.name: np.array(one.array, order="C") for one in tensors}
     state[paddle_pickle.NAME_TABLE] = {one.name: f"parameter_{at}" for at, one in enumerate(tensors)}
+    return pickle.dumps(state, protocol=protocol)
+
+
+def numpys_core() -> str:
     rebuild: Any = np.array(0).__reduce__()[0]
-    core = rebuild.__module__.removesuffix(".multiarray")
-    assert paddle_pickle.write(tensors, numpy_core=core) == pickle.dumps(state, protocol=2)
+    core: str = rebuild.__module__.removesuffix(".multiarray")
+    return core
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("model", FAMILIES)
+def test_a_pdparams_is_byte_for_byte_what_pickle_writes(model: str, protocol: int) -> None:
+    tensors = [*stored(model), Named("positions", np.arange(9, dtype=np.int64)[None])]
+    written = paddle_pickle.write(tensors, protocol=protocol, numpy_core=numpys_core())
+    assert written == pickled_by_python(tensors, protocol)
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_frames_end_where_pickles_do(protocol: int) -> None:
+    # Around the sizes at which bytes change their opcode, leave their frame, and a frame ends.
+    sizes = [1, 63, 64, 16383, 16384, 16385, *range(16300, 16384, 7), 1, 16384, 2, 3]
+    tensors = [Named(f"{'n' * (at % 3 * 150)}{at}", np.full(size, 7, "<f4")) for at, size in enumerate(sizes)]
+    written = paddle_pickle.write(tensors, protocol=protocol, numpy_core=numpys_core())
+    assert written == pickled_by_python(tensors, protocol)
+
+
+def test_many_small_objects_are_framed_as_pickle_does() -> None:
+    numbers = {f"name-{at:050}": at for at in range(2345)}
+    one = Pickle(4)
+    one.mapping((name, partial(one.number, value)) for name, value in numbers.items())
+    assert one.finish() == pickle.dumps(numbers, protocol=4)
+
+
+def test_the_shortest_pickles_have_no_frame() -> None:
+    for value in ([], ["a"], ["a", "b"]):
+        for protocol in (2, 4):
+            one = Pickle(protocol)
+            one.texts(value)
+            assert one.finish() == pickle.dumps(value, protocol=protocol)
+    one = Pickle(4)
+    one.number(7)
+    assert one.finish() == pickle.dumps(7, protocol=4)
 
 
 def test_a_pickled_number_has_its_shortest_form() -> None:
@@ -71,13 +113,7 @@ def test_a_pickled_number_has_its_shortest_form() -> None:
 def test_more_items_than_a_batch_and_more_memos_than_a_byte_are_written_as_pickle_does() -> None:
     numbers = {f"name-{at}": at for at in range(2345)}
     one = Pickle()
-    one.raw(b"}")
-    one.remember()
-
-    def emit(value: int) -> Any:
-        return lambda: one.number(value)
-
-    one.items((name, emit(value)) for name, value in numbers.items())
+    one.mapping((name, partial(one.number, value)) for name, value in numbers.items())
     assert one.finish() == pickle.dumps(numbers, protocol=2)
 
 
@@ -109,6 +145,75 @@ def test_a_transposed_weight_is_stored_as_it_lies() -> None:
     data = torch_zip.write([Named("a", numbers)])
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         assert archive.read("archive/data/0") == np.array([0, 3, 1, 4, 2, 5], dtype="<f4").tobytes()
+
+
+class Referring(pickle.Unpickler):
+    """Python's own reader, in whose dicts a storage is its persistent id."""
+
+    def persistent_load(self, pid: Any) -> Any:
+        return pid
+
+    def find_class(self, module: str, name: str) -> Any:
+        known: dict[str, Any] = {"OrderedDict": OrderedDict, "_rebuild_tensor_v2": lambda *fields: fields}
+        return known.get(name, f"{module}.{name}")
+
+
+def old_parts(data: bytes) -> tuple[list[Any], dict[str, NDArray[np.float32]]]:
+    """Return the five pickles of an old PyTorch file, and its storages by key."""
+    stream = io.BytesIO(data)
+    pickles = [Referring(stream).load() for _ in range(5)]
+    held = {}
+    for key in pickles[4]:
+        (count,) = struct.unpack("<q", stream.read(8))
+        held[key] = np.frombuffer(stream.read(4 * count), "<f4")
+    assert stream.read() == b""
+    return pickles, held
+
+
+@pytest.mark.parametrize("converted", [False, True])
+def test_pytorchs_old_container_is_five_pickles_and_then_the_storages(converted: bool) -> None:
+    made = files("bert_uncased_L-2_H-128_A-2")
+    (magic, protocol, system, state, keys), held = old_parts(made.torch(legacy=True, converted=converted))
+    assert (magic, protocol) == (0x1950A86A20F9469CFC6C, 1001)
+    assert system == {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
+    named = arrays(naming.hugging_face(made.architecture, made.specs), seed=0, model=made.id)
+    assert list(state) == [one.name for one in named]
+    assert keys == sorted(held)
+    assert len(set(keys)) == sum(one.of is None for one in named)
+    turned = 0
+    for one in named:
+        (_, kind, key, location, count, view), offset, shape, strides, *_ = state[one.name]
+        assert (kind, location, count, view, offset) == ("torch.FloatStorage", "cpu", one.array.size, None, 0)
+        bytes_apart = tuple(4 * stride for stride in strides)
+        assert np.array_equal(np.lib.stride_tricks.as_strided(held[key], shape, bytes_apart), one.array)
+        turned += bytes_apart != one.array.strides
+        if one.of is not None:
+            assert key == state[one.of][0][2]
+    assert (turned > 0) == converted
+
+
+def test_made_up_addresses_are_always_the_same_and_in_no_order() -> None:
+    tensors = [Named(str(at), np.full(1, at, "<f4")) for at in range(300)]
+    data = torch_legacy.write(tensors)
+    assert data == torch_legacy.write(tensors)
+    (*_, keys), held = old_parts(data)
+    assert len(set(keys)) == 300
+    assert {len(key) for key in keys} == {14}
+    order = [int(held[key][0]) for key in keys]
+    assert order != sorted(order)
+
+
+def test_a_flax_file_is_maps_in_maps_and_extensions() -> None:
+    numbers = np.array([[1, 2]], dtype=np.float32)
+    data = flax_msgpack.write([Named("a/b", numbers), Named("c", numbers.T), Named("a/d", numbers[0])])
+
+    def array(*shape: int) -> bytes:
+        inside = bytes([0x93, 0x90 + len(shape), *shape, 0xA7]) + b"float32" + b"\xc4\x08" + numbers.tobytes()
+        return bytes([0xC7, len(inside), 1]) + inside
+
+    # Maps keep the order in which their first tensors came.
+    inner = b"\x82" + b"\xa1b" + array(1, 2) + b"\xa1d" + array(2)
+    assert data == b"\x82" + b"\xa1a" + inner + b"\xa1c" + array(2, 1)
 
 
 @pytest.mark.parametrize("model", FAMILIES)

@@ -72,7 +72,7 @@ def test_demo_shapes_keep_layers_and_heads() -> None:
         assert shape.hidden <= known["hidden"]
 
 
-@pytest.mark.parametrize("frame", [naming.hugging_face, naming.tensorflow, naming.paddle])
+@pytest.mark.parametrize("frame", [naming.hugging_face, naming.tensorflow, naming.paddle, naming.flax])
 def test_no_two_entries_of_a_file_share_a_name(frame: Any) -> None:
     for entry in MODELS.values():
         files = ModelFiles.of(entry, seed=0, scale=32)
@@ -81,48 +81,69 @@ def test_no_two_entries_of_a_file_share_a_name(frame: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "hub", "paddle", "google"),
+    ("model", "hub", "paddle", "google", "flax"),
     [
         (
             "bert_uncased_L-2_H-128_A-2",
             "bert.encoder.layer.1.attention.output.LayerNorm.weight",
             "bert.encoder.layers.1.norm1.weight",
             "bert/encoder/layer_1/attention/output/LayerNorm/gamma",
+            "bert/encoder/layer/1/attention/output/LayerNorm/scale",
+        ),
+        (
+            "bert_uncased_L-2_H-128_A-2",
+            "bert.embeddings.word_embeddings.weight",
+            "bert.embeddings.word_embeddings.weight",
+            "bert/embeddings/word_embeddings",
+            "bert/embeddings/word_embeddings/embedding",
         ),
         (
             "bert_uncased_L-2_H-128_A-2",
             "cls.seq_relationship.weight",
             "cls.seq_relationship.weight",
             "cls/seq_relationship/output_weights",
+            "cls/seq_relationship/kernel",
         ),
         (
             "albert-base-v1",
             "albert.encoder.albert_layer_groups.0.albert_layers.0.ffn_output.weight",
             "transformer.encoder.albert_layer_groups.0.albert_layers.0.ffn_output.weight",
             "bert/encoder/transformer/group_0/inner_group_0/ffn_1/intermediate/output/dense/kernel",
+            "albert/encoder/albert_layer_groups/0/albert_layers/0/ffn_output/kernel",
         ),
         (
             "albert-base-v1",
             "albert.encoder.albert_layer_groups.0.albert_layers.0.full_layer_layer_norm.bias",
             "transformer.encoder.albert_layer_groups.0.albert_layers.0.full_layer_layer_norm.bias",
             "bert/encoder/transformer/group_0/inner_group_0/LayerNorm_1/beta",
+            "albert/encoder/albert_layer_groups/0/albert_layers/0/full_layer_layer_norm/bias",
         ),
         (
             "distilbert-base-uncased",
-            "distilbert.transformer.layer.0.attention.q_lin.weight",
-            "distilbert.encoder.layers.0.self_attn.q_proj.weight",
+            "distilbert.transformer.layer.0.sa_layer_norm.weight",
+            "distilbert.encoder.layers.0.norm1.weight",
             None,
+            "distilbert/transformer/layer/0/sa_layer_norm/scale",
         ),
     ],
 )
 def test_one_tensor_has_the_name_that_each_framework_gives_it(
-    model: str, hub: str, paddle: str, google: str | None
+    model: str, hub: str, paddle: str, google: str | None, flax: str
 ) -> None:
     files = ModelFiles.of(MODELS[model], seed=0, scale=32)
     spec = {entry.name: entry.spec for entry in naming.hugging_face(files.architecture, files.specs)}[hub]
     assert paddle in {entry.name for entry in naming.paddle(files.architecture, files.specs) if entry.spec == spec}
+    assert [entry.name for entry in naming.flax(files.architecture, files.specs) if entry.spec == spec] == [flax]
     if google is not None:
         assert google in {e.name for e in naming.tensorflow(files.architecture, files.specs) if e.spec == spec}
+
+
+def test_flax_turns_every_kernel_and_nothing_else() -> None:
+    for entry in MODELS.values():
+        files = ModelFiles.of(entry, seed=0, scale=32)
+        for stored in naming.flax(files.architecture, files.specs):
+            assert stored.transposed == stored.name.endswith("/kernel")
+            assert not stored.alias
 
 
 def test_numbers_never_change() -> None:

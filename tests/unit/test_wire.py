@@ -238,6 +238,9 @@ def test_a_status_has_its_error(status: int, error: type[SourceError], transient
     assert ":p@" not in str(got)
     if error is RateLimitedError:
         assert got.retry_after == 5
+    # What passes is waited for, what lasts is not.
+    assert ("later" in got.hint) is transient
+    assert got.hint
 
 
 @pytest.mark.parametrize(
@@ -309,6 +312,13 @@ def test_a_page_or_a_pointer_in_place_of_a_file_is_seen(
     content_type: str | None, first: bytes, path: str, impostor: bool
 ) -> None:
     assert looks_like_login_page(content_type, first, path) is impostor
+
+
+def test_a_body_of_nothing_but_comments_is_looked_at_once() -> None:
+    # 128 of them would be tried in 2^128 ways by a rule that may change its mind about each.
+    assert not looks_like_login_page(None, b"<!---->" * 128 + b"x", "model.bin")
+    assert looks_like_login_page(None, b"<!-- a --> <!---->\n<html>", "model.bin")
+    assert not looks_like_login_page(None, b"<!-- <html>", "model.bin")
 
 
 def test_a_reply_of_another_commit_is_refused() -> None:

@@ -1,7 +1,7 @@
-"""Paddle's ``.pdparams``: a protocol-2 pickle of a dict of numpy arrays.
+"""Paddle's ``.pdparams``: a pickle of a dict of numpy arrays, of protocol 2 or 4.
 
-Source: Paddle ``python/paddle/framework/io.py`` (``_legacy_save``), numpy
-``ndarray.__reduce__`` and ``dtype.__reduce__``.
+Source: Paddle ``python/paddle/framework/io.py`` (``_legacy_save``, ``_pickle_save``,
+``_build_saved_state_dict``), numpy ``ndarray.__reduce__`` and ``dtype.__reduce__``.
 """
 
 from __future__ import annotations
@@ -15,23 +15,15 @@ if TYPE_CHECKING:
     from mirror.upstream.containers.tensors import Named
 
 NAME_TABLE = "StructuredToParameterName@@"
+_NONE, _TRUE, _FALSE = b"N", b"\x88", b"\x89"
 
 
-def write(tensors: list[Named], *, numpy_core: str = "numpy.core") -> bytes:
+def write(tensors: list[Named], *, protocol: int = 2, numpy_core: str = "numpy.core") -> bytes:
     """Return a ``.pdparams``; ``numpy_core`` is ``numpy._core`` when numpy 2 wrote it."""
-    pickle = Pickle()
-    pickle.raw(b"}")
-    pickle.remember()
-
-    def names() -> None:
-        pickle.raw(b"}")
-        pickle.remember()
-        pickle.items(
-            (tensor.name, partial(pickle.text, f"parameter_{number}")) for number, tensor in enumerate(tensors)
-        )
-
+    pickle = Pickle(protocol)
+    table = [(tensor.name, partial(pickle.text, f"parameter_{number}")) for number, tensor in enumerate(tensors)]
     arrays = [(tensor.name, partial(_array, pickle, tensor, numpy_core)) for tensor in tensors]
-    pickle.items([*arrays, (NAME_TABLE, names)])
+    pickle.mapping([*arrays, (NAME_TABLE, partial(pickle.mapping, table))])
     return pickle.finish()
 
 
@@ -43,7 +35,7 @@ def _array(pickle: Pickle, tensor: Named, numpy_core: str) -> None:
         [
             lambda: pickle.name("numpy", "ndarray"),
             lambda: pickle.numbers((0,)),
-            lambda: _bytes(pickle, b"b", key="b"),
+            lambda: pickle.binary(b"b", key=("bytes", b"b")),
         ]
     )
     pickle.call()
@@ -54,20 +46,11 @@ def _array(pickle: Pickle, tensor: Named, numpy_core: str) -> None:
             lambda: pickle.number(1),
             lambda: pickle.numbers(array.shape),
             lambda: _dtype(pickle, code),
-            lambda: pickle.raw(b"\x89"),
-            lambda: _bytes(pickle, data),
+            lambda: pickle.atom(_FALSE),
+            lambda: pickle.binary(data),
         ]
     )
     pickle.raw(b"b")
-
-
-def _bytes(pickle: Pickle, data: bytes, *, key: str | None = None) -> None:
-    """Emit bytes as ``_codecs.encode(text, 'latin1')``, which protocol 2 has no opcode for."""
-    if key is not None and pickle.recall(("bytes", key)):
-        return
-    pickle.name("_codecs", "encode")
-    pickle.group([lambda: pickle.latin1(data), lambda: pickle.text("latin1")])
-    pickle.call(("bytes", key) if key is not None else None)
 
 
 def _dtype(pickle: Pickle, code: str) -> None:
@@ -75,13 +58,13 @@ def _dtype(pickle: Pickle, code: str) -> None:
     if pickle.recall(("dtype", code)):
         return
     pickle.name("numpy", "dtype")
-    pickle.group([lambda: pickle.text(code), lambda: pickle.raw(b"\x89"), lambda: pickle.raw(b"\x88")])
+    pickle.group([lambda: pickle.text(code), lambda: pickle.atom(_FALSE), lambda: pickle.atom(_TRUE)])
     pickle.call(("dtype", code))
     pickle.group(
         [
             lambda: pickle.number(3),
             lambda: pickle.text("<"),
-            *[lambda: pickle.raw(b"N")] * 3,
+            *[lambda: pickle.atom(_NONE)] * 3,
             lambda: pickle.number(-1),
             lambda: pickle.number(-1),
             lambda: pickle.number(0),

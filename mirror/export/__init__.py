@@ -1,0 +1,1 @@
+"""What is held, written in forms that other programs take; one module for each."""

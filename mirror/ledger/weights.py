@@ -1,0 +1,69 @@
+"""What the ledger knows of tensors: the questions of ``compare`` and ``identify``."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from mirror.ledger.rows import TensorRow, WeightsRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+_WEIGHTS = "SELECT blob, member, format, family, verdict, parameters, roots, findings, checked_at FROM weights"
+_VOTES = """
+SELECT blob, member, count(*) FROM tensors
+WHERE sha256 IN (SELECT value FROM json_each(?)) GROUP BY blob, member
+"""
+
+
+class WeightQuestions:
+    """Answers about tensors from one open ledger; see ``Reader.loaded``.
+
+    Args:
+        rows: Runs SQL and yields what its first argument makes of each row; raises only ``LedgerError``.
+    """
+
+    def __init__(self, rows: Callable[..., Iterator[Any]]) -> None:
+        self._rows = rows
+
+    def of(self, sha256: str) -> tuple[WeightsRow, ...]:
+        """Return what was found in one blob; more than one row for an archive of several checkpoints.
+
+        Raises:
+            LedgerError: The ledger cannot be read.
+        """
+        return tuple(self._rows(_row, f"{_WEIGHTS} WHERE blob = ? ORDER BY member", sha256))
+
+    def all(self) -> Iterator[WeightsRow]:
+        """Yield what was found in every blob that was ever loaded.
+
+        Raises:
+            LedgerError: The ledger cannot be read.
+        """
+        return self._rows(_row, f"{_WEIGHTS} ORDER BY blob, member")
+
+    def tensors(self, blob: str, member: str) -> tuple[TensorRow, ...]:
+        """Return the canonical tensors of one weight file, by name.
+
+        Raises:
+            LedgerError: The ledger cannot be read.
+        """
+        sql = "SELECT name, dtype, dims, sha256 FROM tensors WHERE blob = ? AND member = ? ORDER BY name"
+        return tuple(self._rows(TensorRow._make, sql, blob, member))
+
+    def votes(self, digests: Iterable[str]) -> Counter[tuple[str, str]]:
+        """Return how many of the tensors with these sha256 each weight file has, by blob and member.
+
+        Raises:
+            LedgerError: The ledger cannot be read.
+        """
+        asked = json.dumps(sorted(set(digests)))
+        return Counter({(blob, member): count for blob, member, count in self._rows(tuple, _VOTES, asked)})
+
+
+def _row(row: tuple[Any, ...]) -> WeightsRow:
+    blob, member, kind, family, verdict, parameters, roots, findings, checked_at = row
+    told = tuple((step, severity, tensor, text) for step, severity, tensor, text in json.loads(findings))
+    return WeightsRow(blob, member, kind, family, verdict, parameters, json.loads(roots), told, checked_at)

@@ -1,0 +1,145 @@
+"""What the held files of one artifact offer to a reader: weights, and the texts that describe them.
+
+Which files may be weights follows from their names, what they are from their content.
+Archives are unpacked into files without a name, which are gone when nobody uses them.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from mirror.load.opening import mapped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+_SINGLE = re.compile(r"\.(bin|pt|pth|safetensors|pdparams|msgpack|h5)$", re.IGNORECASE)
+#: Names that only a model's weights have; what else ends like them may be something else.
+_SURELY = re.compile(r"(^|/)((pytorch_model|flax_model|tf_model)[^/]*|[^/]*\.(safetensors|pdparams))$", re.IGNORECASE)
+_SHARD = re.compile(r"\.data-[0-9]{5}-of-[0-9]{5}$")
+_TEXT = re.compile(r"(config\.json|vocab\.txt|tokenizer\.json|spiece\.model|30k-clean\.model)$", re.IGNORECASE)
+_ARCHIVE = re.compile(r"\.(zip|tar\.gz|tgz)$", re.IGNORECASE)
+#: Bytes of the largest text that is looked at.
+_MAX_TEXT = 32 << 20
+
+
+class HeldFile(NamedTuple):
+    """A file of an artifact whose bytes are here.
+
+    Attributes:
+        path: Where it stands in the artifact.
+        sha256: Of its bytes.
+        where: The file that has them.
+    """
+
+    path: str
+    sha256: str
+    where: Path
+
+
+class Weights(NamedTuple):
+    """What one reader takes: a file, or the index of a checkpoint and its data.
+
+    Attributes:
+        name: For people: the path, in an archive behind the archive's and ``!``.
+        blob: sha256 of the file, of the index, or of the archive.
+        member: Prefix of a checkpoint in an archive, or a member's path; empty otherwise.
+        parts: The file, or the index and its shards in their order.
+        surely: Whether its name says that it must be weights.
+    """
+
+    name: str
+    blob: str
+    member: str
+    parts: tuple[memoryview, ...]
+    surely: bool
+
+
+class Material(NamedTuple):
+    """What stands together, in an artifact or in one of its archives.
+
+    Attributes:
+        weights: Every file that may be weights.
+        texts: Configurations, vocabularies and the like, by path; those in an archive behind its path and ``!``.
+    """
+
+    weights: tuple[Weights, ...]
+    texts: Mapping[str, memoryview]
+
+
+def may_hold_weights(path: str) -> bool:
+    """Whether a file of that name is worth a look."""
+    return path.endswith(".index") or _SINGLE.search(path) is not None or _ARCHIVE.search(path) is not None
+
+
+def archives(files: Iterable[HeldFile]) -> list[HeldFile]:
+    """Return those of an artifact's files that are archives."""
+    return [file for file in files if _ARCHIVE.search(file.path)]
+
+
+def beside(files: Iterable[HeldFile]) -> Material:
+    """Return what an artifact's files offer, but for its archives.
+
+    Raises:
+        StoreError: A file cannot be read.
+    """
+    wanted = [file for file in files if _is_wanted(file.path)]
+    return _material({file.path: mapped(file.where) for file in wanted}, {file.path: file.sha256 for file in wanted})
+
+
+def inside(archive: HeldFile, scratch: Path) -> Material:
+    """Return what one archive offers.
+
+    Args:
+        archive: A zip or gzipped tar.
+        scratch: A directory with room for its content.
+
+    Raises:
+        ArchiveError: It is damaged, or built to harm.
+        StoreError: It cannot be read, or there is no room to unpack it.
+    """
+    from mirror.load.unpacking import unpacked  # zip, tar and temporary files: 20 ms
+
+    return _material(unpacked(archive.where, _is_wanted, scratch), {}, archive)
+
+
+def texts_beside(texts: Mapping[str, memoryview], name: str) -> dict[str, memoryview]:
+    """Return the texts that stand in the folder, of the same archive, where the weights ``name`` do."""
+
+    def place(path: str) -> tuple[str, str]:
+        archive, _, inner = path.rpartition("!")
+        return archive, posixpath.dirname(inner)
+
+    return {path: text for path, text in texts.items() if place(path) == place(name)}
+
+
+def _is_wanted(path: str) -> bool:
+    return any(pattern.search(path) for pattern in (_SINGLE, _SHARD, _TEXT)) or path.endswith(".index")
+
+
+def _material(data: Mapping[str, memoryview], blobs: Mapping[str, str], archive: HeldFile | None = None) -> Material:
+    outer = f"{archive.path}!" if archive is not None else ""
+
+    def weights(path: str, parts: tuple[memoryview, ...], *, surely: bool) -> Weights:
+        if archive is None:
+            return Weights(path, blobs[path], "", parts, surely)
+        return Weights(outer + path, archive.sha256, path.removesuffix(".index"), parts, surely)
+
+    found = [
+        weights(path, (view,), surely=bool(_SURELY.search(path))) for path, view in data.items() if _SINGLE.search(path)
+    ]
+    found += [weights(path, (data[path], *shards), surely=True) for path, shards in _checkpoints(data)]
+    texts = {outer + path: view for path, view in data.items() if _TEXT.search(path) and len(view) <= _MAX_TEXT}
+    return Material(tuple(found), texts)
+
+
+def _checkpoints(data: Mapping[str, memoryview]) -> Iterator[tuple[str, list[memoryview]]]:
+    """Yield each index that has data beside it, and the data's shards in their order."""
+    for path in data:
+        prefix = path.removesuffix(".index")
+        names = sorted(name for name in data if name.startswith(f"{prefix}.data-") and _SHARD.search(name))
+        if prefix != path and names:
+            yield path, [data[name] for name in names]

@@ -1,0 +1,46 @@
+"""From bytes to tensors: what a file is follows from its content, and the reader from that."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from mirror.errors import FormatError
+from mirror.formats.sniff import kind_of
+
+if TYPE_CHECKING:
+    from mirror.formats.checkpoint import Checkpoint
+    from mirror.load.material import Weights
+
+#: Bytes at the beginning and at the end of a file that tell what it is.
+_HEAD, _TAIL = 4096, 48
+#: Each kind's module: only what is there is imported.
+_READERS = {
+    "safetensors": "safetensors",
+    "torch-zip": "torch_zip",
+    "torch-legacy": "torch_legacy",
+    "paddle": "paddle",
+    "flax": "flax",
+    "hdf5": "hdf5",
+}
+
+
+def read(weights: Weights) -> Checkpoint:
+    """Return the tensors of a weight file, or of an index and its data, whose CRC-32C are compared.
+
+    Raises:
+        FormatError: It is no weight file that is read here, or not exactly what its format says.
+    """
+    data = weights.parts[0]
+    if len(weights.parts) > 1:
+        from mirror.formats import tf_checkpoint
+
+        checkpoint = tf_checkpoint.read(data, weights.parts[1:])
+        tf_checkpoint.check_crcs(checkpoint)
+        return checkpoint
+    kind = kind_of(bytes(data[:_HEAD]), bytes(data[-_TAIL:]), len(data))
+    if kind not in _READERS:
+        raise FormatError(f"a {kind} file, where weights should be")
+    module = import_module(f"mirror.formats.{_READERS[kind]}")
+    found: Checkpoint = module.read(data)
+    return found

@@ -1,0 +1,202 @@
+"""Load what is held, say what it is, and record what was found.
+
+Nothing is moved: the bytes are those that the publisher gives, however unsound the model in them.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mirror.compare.families import FAMILIES
+from mirror.compare.finding import Finding, Severity
+from mirror.errors import ArchiveError, UnsoundError
+from mirror.load.known import Known
+from mirror.load.material import HeldFile, Material, Weights, archives, beside, inside, may_hold_weights
+from mirror.model import Event
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from mirror.catalog import Artifact, Shape
+    from mirror.ledger import Ledger, Reader
+    from mirror.load.judging import Loaded
+    from mirror.store import Store
+
+#: Artifacts that are loaded at once; hashing leaves the interpreter, so two use two cores.
+THREADS = 2
+#: Findings of one file that an error tells.
+_SHOWN = 3
+#: Findings of one file that are recorded; a file of another model has hundreds.
+_TOLD = 100
+_FAMILIES = {"bert-miniature": "bert"}
+#: The catalog's names of sizes, and those of a configuration.
+_CONFIG_KEYS = {
+    "layers": "num_hidden_layers",
+    "hidden": "hidden_size",
+    "heads": "num_attention_heads",
+    "embedding": "embedding_size",
+    "intermediate": "intermediate_size",
+    "vocab_size": "vocab_size",
+    "max_position": "max_position_embeddings",
+    "type_vocab_size": "type_vocab_size",
+}
+
+
+class Proof(NamedTuple):
+    """What was found in one weight file of one artifact."""
+
+    artifact: str
+    loaded: Loaded
+
+    @property
+    def name(self) -> str:
+        """Artifact and file."""
+        return f"{self.artifact}/{self.loaded.weights.name}"
+
+    @property
+    def error(self) -> UnsoundError:
+        """What to raise for weights that are not sound."""
+        wrong = [one for one in self.loaded.findings if one.severity is Severity.ERROR]
+        more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+        return UnsoundError(f"{self.name}: {'; '.join(map(_said, wrong[:_SHOWN]))}{more}")
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is strange, and no error, one line each."""
+        return [f"{self.name}: {_said(one)}" for one in self.loaded.findings if one.severity is Severity.WARNING]
+
+
+class Shelf(NamedTuple):
+    """Where held weights are found, and what was found in them is recorded.
+
+    Attributes:
+        reader: The ledger.
+        store: Has the blobs.
+        scratch: A directory with room for the content of an archive; nothing in it has a name.
+        open_ledger: For what is loaded now; None where nothing can be recorded.
+    """
+
+    reader: Reader
+    store: Store
+    scratch: Path
+    open_ledger: Callable[[], Ledger] | None
+
+
+def prove(
+    shelf: Shelf, artifacts: Sequence[Artifact], stop: threading.Event, *, forward: bool = False
+) -> Iterator[Proof]:
+    """Yield what is found in every weight file that is held of ``artifacts``, in their order.
+
+    ``forward`` also runs the models.
+
+    Raises:
+        StoreError: A blob cannot be read, or there is no room to unpack an archive.
+        LedgerError: What was found cannot be recorded.
+    """
+    held = ((artifact, held_files(shelf.reader, shelf.store, artifact.name)) for artifact in artifacts)
+    tasks = (task for task in held if any(may_hold_weights(file.path) for file in task[1]))
+    if (first := next(tasks, None)) is None:
+        return
+    from concurrent.futures import ThreadPoolExecutor  # many pulls bring no weights
+
+    # One model alone has its tensors shared among the threads; of many, each gets one.
+    options = {"threads": THREADS if len(artifacts) == 1 else 1, "forward": forward}
+    proofs: list[Proof] = []
+
+    def load(task: tuple[Artifact, list[HeldFile]]) -> list[Proof]:
+        artifact, files = task
+        return [Proof(artifact.name, one) for one in _load(artifact, files, shelf.scratch, options)]
+
+    try:
+        with ThreadPoolExecutor(THREADS) as pool:
+            waiting = [pool.submit(load, task) for task in (first, *islice(tasks, 2 * THREADS - 1))]
+            while waiting and not stop.is_set():
+                found = waiting.pop(0).result()
+                waiting += [pool.submit(load, task) for task in islice(tasks, 1)]
+                proofs += found
+                yield from found
+    finally:
+        if shelf.open_ledger is not None and proofs:
+            with shelf.open_ledger() as ledger:
+                level = "forward" if forward else "load"
+                ledger.record([_event(proof, shelf.reader, level) for proof in proofs])
+
+
+def held_files(reader: Reader, store: Store, artifact: str) -> list[HeldFile]:
+    """Return the files of an artifact that are here, by path.
+
+    Raises:
+        LedgerError: The ledger cannot be read.
+    """
+    found = (HeldFile(path, sha256, store.blob_path(sha256)) for path, sha256 in reader.held(artifact).items())
+    return sorted(one for one in found if one.where.exists())
+
+
+def _load(artifact: Artifact, files: Sequence[HeldFile], scratch: Path, options: dict[str, Any]) -> Iterator[Loaded]:
+    known = known_of(artifact)
+    yield from _judged(beside(files), known, options)
+    for archive in archives(files):
+        try:
+            yield from _judged(inside(archive, scratch), known, options)
+        except ArchiveError as error:
+            from mirror.load.judging import unread
+
+            whole = Weights(archive.path, archive.sha256, "", (), surely=True)
+            yield unread(whole, error, Severity.ERROR)
+
+
+def _judged(material: Material, known: Known, options: dict[str, Any]) -> Iterator[Loaded]:
+    if not material.weights:
+        return
+    from mirror.load.judging import judge  # numpy takes longer to load than most artifacts without weights
+
+    for weights in material.weights:
+        yield judge(weights, material.texts, known, **options)
+
+
+def known_of(artifact: Artifact) -> Known:
+    """Return what the catalog says of an artifact's model."""
+    model = artifact.model
+    family = _FAMILIES.get(model.family or "", model.family)
+    config = artifact.entry.get("paddle_config") or _config(model.shape, family)
+    printed = (model.entry.get("parameters") or {}).get("printed")
+    return Known(family if family in FAMILIES else None, config, printed, model.entry.get("cased"))
+
+
+def _config(shape: Shape, family: str | None) -> dict[str, int]:
+    """Return a configuration with the catalog's sizes; empty where one is unknown."""
+    sizes = {_CONFIG_KEYS[name]: value for name, value in shape._asdict().items()}
+    if family != "albert":
+        sizes.pop("embedding_size")
+    known = {name: value for name, value in sizes.items() if value is not None}
+    return known if len(known) == len(sizes) else {}
+
+
+def _event(proof: Proof, reader: Reader, level: str) -> Event:
+    one = proof.loaded
+    before = {row.member: row for row in reader.loaded.of(one.weights.blob)}.get(one.weights.member)
+    same = before is not None and before.roots == dict(one.roots)
+    detail: dict[str, Any] = {
+        "sha256": one.weights.blob,
+        "member": one.weights.member,
+        "level": level,
+        "format": one.format,
+        "family": one.family,
+        "verdict": "sound" if one.sound else "unsound",
+        "parameters": one.parameters,
+        "roots": dict(one.roots),
+        "findings": [_told(finding) for finding in one.findings[:_TOLD]],
+        "tensors": None if same else [[t.name, t.dtype, t.dims, t.sha256] for t in one.tensors],
+    }
+    return Event("loaded", f"sha256:{one.weights.blob}", detail)
+
+
+def _said(finding: Finding) -> str:
+    return f"{finding.tensor}: {finding.text}" if finding.tensor else finding.text
+
+
+def _told(finding: Finding) -> list[str]:
+    return [finding.step, finding.severity.value, finding.tensor, finding.text]
