@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import threading
 import time
 from pathlib import Path
 
@@ -32,6 +33,9 @@ _LOCAL = frozenset(
         "ramfs", "reiserfs", "tmpfs", "vfat", "xfs", "zfs",
     }
 )  # fmt: skip
+
+#: No thread of ours connects to the new file while another one still closes it.
+_CREATING = threading.Lock()
 
 _UNFINISHED = "its last writer was stopped; let the owner run any `minibert-mirror pull`, which completes it"
 
@@ -189,10 +193,16 @@ def _unescape(text: str) -> str:
 
 
 def _create(path: Path) -> None:
-    """Make an empty file, so that the umask decides who may write: SQLite would always say 0644."""
-    with our_errors(path):
+    """Make an empty file, so that the umask decides who may write: SQLite would always say 0644.
+
+    One that is there is not opened: closing it would drop the locks of our other connections, and the
+    next process to close would take itself for the last and delete the log that they write to
+    (sqlite.org/howtocorrupt.html §2.2).
+    """
+    with our_errors(path), _CREATING:
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
 
 
 def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:

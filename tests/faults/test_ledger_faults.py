@@ -257,3 +257,35 @@ def test_writers_that_make_the_ledger_at_the_same_moment_wait_for_each_other(tmp
     for number in range(rounds):
         with Ledger.reader(tmp_path / str(number) / "ledger.db") as reader:
             assert reader.verify().events == 2 * writers
+
+
+ONE_MORE = """
+import sys
+from pathlib import Path
+from tests.ledger_events import open_ledger, stored
+with open_ledger(Path(sys.argv[1])) as ledger:
+    ledger.record([stored(sys.argv[2])])
+"""
+
+
+def test_a_writer_beside_our_own_reader_loses_nothing_to_another_process_that_closes(tmp_path: Path) -> None:
+    """Closing any descriptor of the file drops all its POSIX locks of the process (sqlite.org/howtocorrupt.html §2.2).
+
+    The other process then thinks that it was the last one, and deletes the log that we go on to write to.
+    """
+    path = tmp_path / "ledger.db"
+    with open_ledger(path) as ledger:
+        ledger.record([stored("first")])
+    with Ledger.reader(path) as reader:
+        assert reader.head().seq == 2
+        with open_ledger(path) as ledger:
+            ledger.record([stored("ours")])
+            for name in ("theirs", "and more of theirs"):
+                _, error = python(ONE_MORE, path, name).communicate(timeout=60)
+                assert not error
+                ledger.record([stored(f"after {name}")])
+    with open_ledger(path) as ledger:
+        assert ledger.verify().events == ledger.head().seq
+        assert set(ledger.held("bert-tiny@huggingface")) == {
+            "first", "ours", "theirs", "after theirs", "and more of theirs", "after and more of theirs",
+        }  # fmt: skip
