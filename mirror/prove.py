@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mirror.catalog import Artifact, Shape
+    from mirror.forward.checks import Answer, Top
     from mirror.ledger import Ledger, Reader
     from mirror.load.judging import Loaded
     from mirror.store import Store
@@ -105,6 +106,7 @@ def prove(
     # One model alone has its tensors shared among the threads; of many, each gets one.
     options = {"threads": THREADS if len(artifacts) == 1 else 1, "forward": forward}
     proofs: list[Proof] = []
+    said: dict[tuple[str, str, str], Top] = {}
 
     def load(task: tuple[Artifact, list[HeldFile]]) -> list[Proof]:
         artifact, files = task
@@ -114,7 +116,7 @@ def prove(
         with ThreadPoolExecutor(THREADS) as pool:
             waiting = [pool.submit(load, task) for task in (first, *islice(tasks, 2 * THREADS - 1))]
             while waiting and not stop.is_set():
-                found = waiting.pop(0).result()
+                found = [_remembered(proof, shelf.reader, said) for proof in waiting.pop(0).result()]
                 waiting += [pool.submit(load, task) for task in islice(tasks, 1)]
                 proofs += found
                 yield from found
@@ -123,6 +125,27 @@ def prove(
             with shelf.open_ledger() as ledger:
                 level = "forward" if forward else "load"
                 ledger.record([_event(proof, shelf.reader, level) for proof in proofs])
+
+
+def _remembered(proof: Proof, reader: Reader, said: dict[tuple[str, str, str], Top]) -> Proof:
+    """Return the proof, held against what the same numbers said once, and note what they said here first."""
+    loaded = proof.loaded
+    if (answer := loaded.answer) is None:
+        return proof
+    from mirror.forward.checks import moved
+
+    asked, top = _asked(answer)
+    core, mlm = loaded.roots["core"], loaded.roots["mlm"]
+    before = reader.loaded.answer(core, mlm, asked) or said.setdefault((core, mlm, repr(asked)), top)
+    if found := moved(before, answer.top):
+        return proof._replace(loaded=loaded._replace(findings=(*loaded.findings, *found), answer=None))
+    return proof
+
+
+def _asked(answer: Answer) -> tuple[dict[str, Any], Top]:
+    """Return to what input and with which settings an answer was given, and the answer itself."""
+    asked = answer._asdict()
+    return asked, asked.pop("top")
 
 
 def held_files(reader: Reader, store: Store, artifact: str) -> list[HeldFile]:
@@ -191,6 +214,9 @@ def _event(proof: Proof, reader: Reader, level: str) -> Event:
         "findings": [_told(finding) for finding in one.findings[:_TOLD]],
         "tensors": None if same else [[t.name, t.dtype, t.dims, t.sha256] for t in one.tensors],
     }
+    if one.answer is not None:
+        asked, top = _asked(one.answer)
+        detail["answer"] = {"asked": asked, "top": top}
     return Event("loaded", f"sha256:{one.weights.blob}", detail)
 
 

@@ -25,12 +25,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.errors import FormatError
+from mirror.formats.snappy import decompress
+from mirror.formats.sniff import HEAD, TAIL, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 MEMORY = 1 << 30  # bytes of address space, those of Python and numpy included
-SECONDS = 5  # a case may take; where it takes longer, it hangs
+SECONDS = 2  # of the processor, that a case may take; where it takes longer, it hangs
 #: What payloads would do: make this file, where the process runs.
 CANARY = "canary"
 COMMAND = f"echo > {CANARY}"
@@ -190,6 +192,17 @@ def replaced(pickled: bytes, more: Mapping[str, bytes]) -> dict[str, bytes]:
     }
 
 
+# Readers that want to be told more than the bytes.
+
+
+def known(data: bytes) -> object:
+    return kind_of(data[:HEAD], data[-TAIL:], len(data))
+
+
+def unpacked(data: bytes) -> object:
+    return decompress(data, most=1 << 16)
+
+
 # The process.
 
 
@@ -256,7 +269,7 @@ def child() -> None:
     sys.addaudithook(record)
     for at, function in enumerate(functions):
         data = Path(str(at)).read_bytes()
-        signal.setitimer(signal.ITIMER_REAL, SECONDS)  # its signal ends the process, wherever that is
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)  # its signal ends the process, wherever that is
         begun, error, said = time.perf_counter(), "", ""
         events = []
         try:
@@ -268,5 +281,5 @@ def child() -> None:
             error, said = type(caught).__name__, str(caught)
         recorded, events = events, None
         seconds = time.perf_counter() - begun
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         print(json.dumps([error, said, seconds, recorded]), flush=True)

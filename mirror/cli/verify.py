@@ -208,6 +208,7 @@ class _Report:
                     "parameters": loaded.parameters,
                     "roots": dict(loaded.roots),
                     "findings": [one._asdict() for one in loaded.findings],
+                    "answer": None if loaded.answer is None else loaded.answer._asdict(),
                 }
             )
             return

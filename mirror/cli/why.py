@@ -9,6 +9,8 @@ import click
 from mirror.cli.output import brief, emit, json_option, size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mirror.cli import Workspace
     from mirror.explain import Explanation
     from mirror.ledger import Entry, WeightsRow
@@ -133,19 +135,38 @@ def _says(claim: dict[str, Any]) -> str:
     return f"{claim['authority']} ({claim['where']}) says {claim['digest']}"
 
 
+def _stored(detail: dict[str, Any]) -> str:
+    where = f" from {detail['url']}" if detail.get("url") else ""
+    kept = detail.get("kept")
+    return f"stored, {detail['how']}{where}" + (
+        f"; {size(kept)} of the damaged copy were right and stayed" if kept is not None else ""
+    )
+
+
+def _verified(detail: dict[str, Any]) -> str:
+    text = f"verified at level {detail['level']}: {detail['verdict']}"
+    return f"{text}; only a first read gave sha256:{detail['transient']}" if detail.get("transient") else text
+
+
+def _loaded(detail: dict[str, Any]) -> str:
+    text = f"loaded at level {detail['level']}: {detail['verdict']}"
+    words = [str(word) for word, _ in detail["answer"]["top"]] if detail.get("answer") else []
+    return f"{text}; its first words for the probe are {', '.join(words)}" if words else text
+
+
+#: How the events of a kind are told in a line.
+_TOLD: dict[str, Callable[[dict[str, Any]], str]] = {
+    "stored": _stored,
+    "failed": lambda detail: f"failed: {detail['error']}: {detail['message']}",
+    "verified": _verified,
+    "loaded": _loaded,
+    "members": lambda detail: f"{len(detail['members'])} members listed",
+}
+
+
 def _print_event(entry: Entry) -> None:
     detail = entry.detail
-    text = entry.kind
-    if entry.kind == "stored":
-        text = f"stored, {detail['how']}" + (f" from {detail['url']}" if detail.get("url") else "")
-    elif entry.kind == "failed":
-        text = f"failed: {detail['error']}: {detail['message']}"
-    elif entry.kind == "verified":
-        text = f"verified at level {detail['level']}: {detail['verdict']}"
-    elif entry.kind == "loaded":
-        text = f"loaded: {detail['verdict']}"
-    elif entry.kind == "members":
-        text = f"{len(detail['members'])} members listed"
+    text = _TOLD[entry.kind](detail) if entry.kind in _TOLD else entry.kind
     _line(entry.at[:19].replace("T", " "), f"{text} (event {entry.seq})")
     if entry.kind == "disputed":
         _print_dispute(detail)

@@ -1,10 +1,11 @@
-"""What must hold of a model's outputs: alone, and against outputs that were recorded before.
+"""What must hold of a model's outputs: alone, and beside what the same numbers said before.
 
 Without a reference: outputs are finite; padding, and what else is in the batch, change
 nothing; another place, segment or token does. So a table that is missing, or an attention
-that sees nothing, is found; an exchange of two tensors, or of two rows, is not: only a
-recorded reference tells those. Outputs are compared and never hashed, since another BLAS,
-or another number of threads, moves their last digits.
+that sees nothing, is found; an exchange of two tensors, or of two rows, is not: the digests
+of tensors tell those. What the same numbers said once they must say again, here or on
+another machine: else memory, processor or arithmetic is at fault. Outputs are compared and
+never hashed, since another BLAS, or another number of threads, moves their last digits.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     Run = Callable[..., Outputs]
     Ids = NDArray[np.int64]
 
+#: Words of the highest logits, and these.
+Top = tuple[tuple[int, float], ...]
+
 _STEP = "forward"
 #: What rounding may change, as a share of the largest number, or of 1 where that is smaller. A product over other
 #: rows adds up in another order: measured, 1e-6 with weights as initialised, 6e-6 with two to three times these, as
@@ -53,22 +57,31 @@ _MOST_WORK = 5 << 30
 _MOST_WIDE = 1 << 18
 
 
-class Recorded(NamedTuple):
-    """What a model said once.
+class Answer(NamedTuple):
+    """What a model says at one place of one input.
 
     Attributes:
         ids: Numbers of the tokens.
         position: Which of them the answer is about, from 0.
+        heads: Of attention, with which it was computed.
+        activation: Likewise.
+        eps: Likewise.
         top: The words of the highest logits, and these.
-        activation: With which it was computed.
-        eps: With which it was computed.
     """
 
     ids: tuple[int, ...]
     position: int
-    top: tuple[tuple[int, float], ...]
-    activation: str = "gelu"
-    eps: float = 1e-12
+    heads: int
+    activation: str
+    eps: float
+    top: Top
+
+
+class Judged(NamedTuple):
+    """What is wrong with a model's outputs, and what it says; None where it has no head for words, or is wrong."""
+
+    findings: tuple[Finding, ...]
+    answer: Answer | None
 
 
 def miniature(sizes: Sizes) -> Sizes:
@@ -90,15 +103,15 @@ def probe(sizes: Sizes) -> Ids:
     return (2 * np.arange(tokens, dtype=np.int64)[None] + 1) * sizes.vocab // (2 * tokens)
 
 
-def invariants(
+def judge(
     family: str,
     sizes: Sizes,
     tensors: Mapping[str, CanonicalTensor],
     *,
     activation: str = "gelu",
     eps: float = 1e-12,
-) -> tuple[Finding, ...]:
-    """Return what is wrong with a model's outputs, as far as they alone can tell.
+) -> Judged:
+    """Return what is wrong with a model's outputs, as far as they alone can tell, and what it says to the probe.
 
     Args:
         family: One of ``families.FAMILIES``.
@@ -108,17 +121,24 @@ def invariants(
         eps: What norms add to the variance.
     """
     if reason := _unready(sizes, activation):
-        return (Finding(_STEP, Severity.NOTE, f"not checked: {reason}"),)
+        return Judged((Finding(_STEP, Severity.NOTE, f"not checked: {reason}"),), None)
     answer = partial(run, family, sizes, tensors, activation=activation, eps=eps)
     ids = probe(sizes)
     try:
         # Numbers as large as they get overflow once more where two of them are compared.
         with np.errstate(all="ignore"):
             alone = answer(ids)
-            broken = tuple(_broken(alone))
-            return broken or (*_padding(answer, ids, alone, sizes), *_others(answer, ids, alone, sizes))
+            found = tuple(_broken(alone)) or (
+                *_padding(answer, ids, alone, sizes),
+                *_others(answer, ids, alone, sizes),
+            )
     except FormatError as error:
-        return (_refused(error),)
+        return Judged((_refused(error),), None)
+    if alone.mlm is None or sizes.heads is None or any(one.severity is Severity.ERROR for one in found):
+        return Judged(found, None)
+    place = ids.shape[1] // 2
+    top = top5(alone, place)
+    return Judged(found, Answer(tuple(map(int, ids[0])), place, sizes.heads, activation, eps, top))
 
 
 def _unready(sizes: Sizes, activation: str) -> str:
@@ -223,7 +243,7 @@ def _is_same(one: Floats, other: Floats, share: float) -> bool:
     return bool(np.abs(one - other).max() <= share * max(1.0, float(np.abs(one).max())))
 
 
-def top5(outputs: Outputs, position: int, row: int = 0) -> tuple[tuple[int, float], ...]:
+def top5(outputs: Outputs, position: int, row: int = 0) -> Top:
     """Return the words of the highest logits at a position, and these; of equal ones the first word.
 
     Raises:
@@ -236,44 +256,21 @@ def top5(outputs: Outputs, position: int, row: int = 0) -> tuple[tuple[int, floa
     return tuple((int(word), float(logits[word])) for word in best)
 
 
-def against(
-    family: str, sizes: Sizes, tensors: Mapping[str, CanonicalTensor], recorded: Recorded
-) -> tuple[Finding, ...]:
-    """Return in what a model's answer is not the recorded one.
+def moved(before: Top, now: Top) -> tuple[Finding, ...]:
+    """Return in what an answer is not the one that was recorded; words that nearly agree may change places.
 
-    Args:
-        family: One of ``families.FAMILIES``.
-        sizes: The sizes of the model.
-        tensors: Its tensors, by canonical name.
-        recorded: What it said once.
+    Both are of the same numbers, so whatever differs is the fault of who computed.
     """
-    if reason := _unready(sizes, recorded.activation):
-        return (Finding(_STEP, Severity.NOTE, f"not compared: {reason}"),)
-    if not _fits(recorded, sizes):
-        return (Finding(_STEP, Severity.ERROR, "the recorded input is of a model of other sizes"),)
-    try:
-        ids = np.array([recorded.ids], np.int64)
-        outputs = run(family, sizes, tensors, ids, activation=recorded.activation, eps=recorded.eps)
-    except FormatError as error:
-        return (_refused(error),)
-    if outputs.mlm is None:
-        return (Finding(_STEP, Severity.NOTE, "not compared: the file does not hold the head for words"),)
-    return tuple(_compared(outputs.mlm[0, recorded.position], recorded))
-
-
-def _fits(recorded: Recorded, sizes: Sizes) -> bool:
-    words = (*recorded.ids, *(word for word, _ in recorded.top))
-    is_input = 0 <= recorded.position < len(recorded.ids) <= sizes.positions
-    return is_input and all(0 <= word < sizes.vocab for word in words)
-
-
-def _compared(logits: Floats, recorded: Recorded) -> Iterator[Finding]:
-    """Yield where logits are not the recorded ones; two that nearly agree may change places."""
-    for word, value in recorded.top:
-        if not abs(float(logits[word]) - value) <= _RECORDED:
-            text = f"the logit of word {word} is {float(logits[word]):.5f}, where {value:.5f} was recorded"
-            yield Finding(_STEP, Severity.ERROR, text)
-    others = np.delete(logits, [word for word, _ in recorded.top])
-    least = min((value for _, value in recorded.top), default=np.inf)
-    if not np.all(others <= least + _RECORDED):
-        yield Finding(_STEP, Severity.ERROR, "a word that was not among the first comes before them")
+    was, is_now = dict(before), dict(now)
+    found = [
+        f"the logit of word {word} is {is_now[word]:.5f}, where {value:.5f} was recorded"
+        for word, value in was.items()
+        if word in is_now and not abs(is_now[word] - value) <= _RECORDED
+    ]
+    for one, other, text in (
+        (was, is_now, "was recorded among the first words, and is none of them"),
+        (is_now, was, "is one of the first words, and was not recorded as one"),
+    ):
+        least = min(other.values(), default=np.inf)
+        found += [f"word {word} {text}" for word in one if word not in other and not one[word] <= least + _RECORDED]
+    return tuple(Finding(_STEP, Severity.ERROR, text) for text in found)

@@ -234,6 +234,10 @@ def _loaded(connection: sqlite3.Connection, run: Sequence[Fact]) -> None:
             canonical(detail["roots"]), canonical(detail["findings"]), at, seq,
         )  # fmt: skip
         bulk.run(connection, "INSERT INTO weights VALUES", [row])
+        if (answer := detail.get("answer")) is not None:
+            roots = detail["roots"]
+            said = (roots["core"], roots["mlm"], canonical(answer["asked"]), canonical(answer["top"]), at, seq)
+            connection.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?)", said)
         if detail["tensors"] is None:
             continue  # the same as before
         connection.execute("DELETE FROM tensors WHERE blob = ? AND member = ?", key)

@@ -120,6 +120,20 @@ CREATE TABLE tensors (
 """
 _TENSORS_BY_SHA256 = "CREATE INDEX tensors_by_sha256 ON tensors (sha256)"
 
+# What weights said when they were first run: to the input and with the settings in ``asked``. The numbers
+# of the two groups decide it, whatever file they are in.
+_ANSWERS = """
+CREATE TABLE answers (
+    core TEXT NOT NULL,
+    mlm TEXT NOT NULL,
+    asked TEXT NOT NULL,
+    top TEXT NOT NULL,
+    at TEXT NOT NULL,
+    event INTEGER NOT NULL,
+    PRIMARY KEY (core, mlm, asked)
+) WITHOUT ROWID
+"""
+
 _META = "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
 
 #: Name of each step and its statements, oldest first.
@@ -141,6 +155,7 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     ("0002_weights", (_WEIGHTS, _TENSORS, _TENSORS_BY_SHA256)),
+    ("0003_answers", (_ANSWERS,)),
 )
 
 #: What ``PRAGMA user_version`` says of a ledger that has every step.
@@ -154,4 +169,5 @@ STATE_KEYS: dict[str, tuple[str, ...]] = {
     "members": ("blob", "path"),
     "weights": ("blob", "member"),
     "tensors": ("blob", "member", "name"),
+    "answers": ("core", "mlm", "asked"),
 }

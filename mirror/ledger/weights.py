@@ -6,10 +6,11 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from mirror.ledger.canonical import canonical
 from mirror.ledger.rows import TensorRow, WeightsRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _WEIGHTS = "SELECT blob, member, format, family, verdict, parameters, roots, findings, checked_at FROM weights"
 _VOTES = """
@@ -52,6 +53,22 @@ class WeightQuestions:
         """
         sql = "SELECT name, dtype, dims, sha256 FROM tensors WHERE blob = ? AND member = ? ORDER BY name"
         return tuple(self._rows(TensorRow._make, sql, blob, member))
+
+    def answer(self, core: str, mlm: str, asked: Mapping[str, Any]) -> tuple[tuple[int, float], ...] | None:
+        """Return the first words, and their logits, that these numbers gave once; None when nobody asked.
+
+        Args:
+            core: Canonical digest of the group, hex.
+            mlm: Likewise.
+            asked: The input and the settings.
+
+        Raises:
+            LedgerError: The ledger cannot be read.
+        """
+        sql = "SELECT top FROM answers WHERE core = ? AND mlm = ? AND asked = ?"
+        for (top,) in self._rows(tuple, sql, core, mlm, canonical(asked)):
+            return tuple((word, logit) for word, logit in json.loads(top))
+        return None
 
     def votes(self, digests: Iterable[str]) -> Counter[tuple[str, str]]:
         """Return how many of the tensors with these sha256 each weight file has, by blob and member.

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mirror.compare.names import Canonical
+    from mirror.forward.checks import Answer, Judged
     from mirror.load.material import Weights
 
 #: Of the norms of all four families, where a configuration does not say.
@@ -40,6 +41,7 @@ class Loaded(NamedTuple):
         tensors: Every canonical tensor, digested, by name.
         roots: The canonical digest of each group of tensors, hex.
         findings: What there is to say, in the order of the steps.
+        answer: What the model says to the probe; None where it was not run, or has no head for words.
     """
 
     weights: Weights
@@ -49,6 +51,7 @@ class Loaded(NamedTuple):
     tensors: tuple[TensorDigest, ...]
     roots: Mapping[str, str]
     findings: tuple[Finding, ...]
+    answer: Answer | None = None
 
     @property
     def sound(self) -> bool:
@@ -81,8 +84,11 @@ def judge(
     findings, stated = _structure(found, weights, texts, known)
     findings += values.look(found.tensors.values())
     findings += words.check(found, texts, weights.name, cased=known.cased)
+    answer = None
     if forward and stated is not None and not any(one.severity is Severity.ERROR for one in findings):
-        findings += _forward(found, stated, known)
+        outputs = _forward(found, stated, known)
+        findings += outputs.findings
+        answer = outputs.answer
     tensors = digests(found, threads=threads)
     return Loaded(
         weights,
@@ -92,6 +98,7 @@ def judge(
         tensors,
         roots(tensors),
         tuple(findings),
+        answer,
     )
 
 
@@ -153,16 +160,16 @@ def _stated(found: Canonical, configs: Mapping[str, dict[str, Any]], known: Know
     return _Stated(Sizes.of(config, found.family), config), findings
 
 
-def _forward(found: Canonical, stated: _Stated, known: Known) -> tuple[Finding, ...]:
-    """Run the model, and return what is wrong with what it says."""
-    from mirror.forward.checks import invariants, miniature
+def _forward(found: Canonical, stated: _Stated, known: Known) -> Judged:
+    """Run the model, and return what it says, and what is wrong with that."""
+    from mirror.forward import checks
 
     sizes, config = stated
     activation = config.get("hidden_act", config.get("activation", "gelu"))
     eps = config.get("layer_norm_eps", _EPS)
-    return invariants(
+    return checks.judge(
         found.family,
-        miniature(sizes) if known.family == "bert" else sizes,
+        checks.miniature(sizes) if known.family == "bert" else sizes,
         found.tensors,
         activation=str(activation),
         eps=eps if type(eps) is float and 0 < eps < 1 else _EPS,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -74,6 +76,27 @@ def test_a_pull_loads_what_it_brings_and_remembers_every_tensor(tmp_path: Path, 
     assert mirror.sync(everything=True).sound == 0
     assert len(list(mirror.prove())) == 3
     assert [event.detail["tensors"] for event in mirror.events(kind="loaded")][3:] == [None] * 3
+
+
+def test_the_same_numbers_must_say_what_they_said_once_in_whatever_file_they_are(
+    tmp_path: Path, outside: Server
+) -> None:
+    mirror = mirror_of(tmp_path / "mirror", outside, *NAMES, heads=1)
+    assert mirror.sync(everything=True).problems == []
+    proofs = list(mirror.prove(forward=True))
+    (top,) = {proof.loaded.answer.top for proof in proofs if proof.loaded.answer is not None}
+    assert len(proofs) == 3
+    assert len(top) == 5
+    with closing(sqlite3.connect(mirror.place.ledger)) as ledger:
+        ((said,),) = ledger.execute("SELECT top FROM answers").fetchall()
+        assert tuple(map(tuple, json.loads(said))) == top
+        # As another machine, whose arithmetic is at fault, would have recorded it.
+        ((word, logit), *rest) = top
+        ledger.execute("UPDATE answers SET top = ?", (json.dumps([[word, logit + 0.001], *rest]),))
+        ledger.commit()
+    again = list(mirror.prove(forward=True))
+    assert [proof.loaded.sound for proof in again] == [False] * 3
+    assert f"the logit of word {word} is" in str(again[0].error)
 
 
 def test_weights_that_lack_a_tensor_are_kept_and_said_to_be_unsound(tmp_path: Path, outside: Server) -> None:

@@ -171,14 +171,6 @@ REFUSED: dict[str, tuple[bytes, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_is_not_exactly_a_file_of_flax_is_refused(case: str) -> None:
-    data, said = REFUSED[case]
-    with pytest.raises(FormatError) as caught:
-        flax.read(data)
-    assert said in str(caught.value)
-
-
 @given(st.binary())
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     try_to_read(data)

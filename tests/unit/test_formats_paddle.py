@@ -347,24 +347,6 @@ EVIL: dict[str, tuple[bytes, str]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, hostile.Outcome]:
-    folder = tmp_path_factory.mktemp("hostile")
-    cases = {case: Case("mirror.formats.paddle:read", data) for case, (data, _) in EVIL.items()}
-    found = hostile.read_all(cases, folder)
-    assert not (folder / hostile.CANARY).exists()
-    return found
-
-
-@pytest.mark.parametrize("case", EVIL)
-def test_a_hostile_file_is_refused_and_nothing_happens(outcomes: dict[str, hostile.Outcome], case: str) -> None:
-    found = outcomes[case]
-    assert found.error == "FormatError", found
-    assert EVIL[case][1] in found.said
-    assert found.said.isprintable()
-    assert found.events == []
-
-
 def test_any_value_in_the_place_of_any_other_is_refused_or_read(tmp_path: Path) -> None:
     live = call(name("builtins", "tuple"), group(text("a"), array()))
     cut_one = table({"b": cutting(numbers((6,)), group(text("p")))})

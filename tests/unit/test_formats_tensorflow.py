@@ -320,14 +320,6 @@ REFUSED: dict[str, tuple[bytes, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_is_not_exactly_an_index_is_refused(case: str) -> None:
-    data, said = REFUSED[case]
-    with pytest.raises(FormatError) as caught:
-        read_index(data)
-    assert said in str(caught.value)
-
-
 def test_the_index_that_the_hostile_ones_vary_is_read() -> None:
     assert [each.name for each in read_index(table(block(*AB))).entries] == ["a", "b"]
     assert read_index(signed_again(bytearray(GOOD))) == read_index(GOOD)

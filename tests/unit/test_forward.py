@@ -16,7 +16,7 @@ from mirror.errors import FormatError
 from mirror.formats import tf_checkpoint
 from mirror.forward import checks, network
 from mirror.forward.arithmetic import ACTIVATIONS, gelu, gelu_new, softmax
-from mirror.forward.checks import Recorded, against, invariants, miniature, probe, top5
+from mirror.forward.checks import Answer, judge, miniature, moved, probe, top5
 from mirror.forward.network import Outputs, run
 from mirror.upstream.weights import Shape, TensorSpec, specs, values
 
@@ -46,7 +46,12 @@ class Model(NamedTuple):
         return run(*self, np.array(ids), **more)
 
     def said(self, **more: Any) -> list[str]:
-        return [str(one).removeprefix("forward: ") for one in invariants(*self, **more)]
+        return [str(one).removeprefix("forward: ") for one in judge(*self, **more).findings]
+
+    def answer(self, **more: Any) -> Answer:
+        answer = judge(*self, **more).answer
+        assert answer is not None
+        return answer
 
     def changed(self, name: str, change: Callable[[NDArray[Any]], NDArray[Any]], dtype: str = "F32") -> Model:
         """Return a model whose tensors of that name, or end of one, are others."""
@@ -377,7 +382,7 @@ def test_nothing_is_found_in_a_checkpoint_of_googles_own_code() -> None:
         )
     )
     sizes = Sizes.from_shapes(found, "bert")._replace(heads=4)
-    assert invariants("bert", sizes, found.tensors) == ()
+    assert judge("bert", sizes, found.tensors).findings == ()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -422,7 +427,7 @@ def test_an_attention_that_sees_nothing_is_found(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_only_a_recorded_answer_tells_what_is_exchanged(family: str) -> None:
+def test_an_exchange_is_told_by_the_answer_alone(family: str) -> None:
     model = seeded(family)
     query, key = (LAYER[family].format(part) for part in QUERY_AND_KEY.get(family, ("query", "key")))
     exchanged = dict(model.tensors)
@@ -436,7 +441,7 @@ def test_only_a_recorded_answer_tells_what_is_exchanged(family: str) -> None:
         model.changed("position_embeddings.weight", lambda array: array[::-1]),
     ):
         assert broken.said() == []
-        found = against(*broken, recorded(model))
+        found = moved(model.answer().top, broken.answer().top)
         assert found
         assert all(one.severity is Severity.ERROR for one in found)
 
@@ -525,7 +530,7 @@ def test_the_largest_models_that_are_known_are_checked() -> None:
         Sizes(24, 1024, 16, 1024, 4096, 30522, 512, 2),  # BERT-Large
     ):
         family = "distilbert" if not sizes.types else "albert" if sizes.embedding < sizes.hidden else "bert"
-        assert [one.text for one in invariants(family, sizes, {})] == ["could not be run: missing"]
+        assert [one.text for one in judge(family, sizes, {}).findings] == ["could not be run: missing"]
 
 
 # --- the probe, and what was recorded ----------------------------------------------------
@@ -537,11 +542,6 @@ def test_the_probe_stays_what_it_is() -> None:
     assert probe(sizes._replace(vocab=1, positions=1)).tolist() == [[0]]
 
 
-def recorded(model: Model, **more: Any) -> Recorded:
-    ids = probe(model.sizes)
-    return Recorded(tuple(ids[0].tolist()), 4, top5(model.run(ids, **more), 4), **more)
-
-
 def test_the_five_first_words_come_in_their_order() -> None:
     mlm = np.array([[[0, 3, 1, 3, -1, 2, 7]]], np.float32)
     outputs = Outputs((), None, mlm, None, 0.0)
@@ -551,45 +551,45 @@ def test_the_five_first_words_come_in_their_order() -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_model_agrees_with_what_it_said_before(family: str) -> None:
+def test_a_model_says_the_same_again_and_with_what_it_was_asked(family: str) -> None:
     model = seeded(family)
     for activation in ACTIVATIONS:
-        assert against(*model, recorded(model, activation=activation)) == ()
-    other = recorded(model)._replace(activation="relu")
-    assert against(*model, other) != ()
+        answer = model.answer(activation=activation)
+        assert answer[:5] == (tuple(probe(model.sizes)[0]), 4, 3, activation, 1e-12)
+        assert answer.top == top5(model.run([answer.ids], activation=activation), 4)
+        assert moved(answer.top, model.answer(activation=activation).top) == ()
+    assert moved(model.answer().top, model.answer(activation="relu").top) != ()
 
 
-def test_a_logit_that_moved_is_named() -> None:
+def test_a_logit_that_moved_is_named_and_so_is_a_word() -> None:
+    before = ((9, 5.0), (7, 4.0), (3, 3.0), (2, 2.0), (8, 1.0))
+    near = ((7, 4.00009), (9, 4.99991), (3, 3.0), (2, 2.0), (1, 1.00009))
+    assert moved(before, near) == ()  # 8, with 1.0, may well stand right behind 1
+    far = ((9, 5.0002), *before[1:])
+    assert [one.text for one in moved(before, far)] == ["the logit of word 9 is 5.00020, where 5.00000 was recorded"]
+    other = (*before[:4], (1, 1.5))
+    assert [one.text for one in moved(before, other)] == [
+        "word 1 is one of the first words, and was not recorded as one"
+    ]
+    lower = (*before[1:], (1, 0.5))
+    assert [one.text for one in moved(before, lower)] == [
+        "word 9 was recorded among the first words, and is none of them"
+    ]
+    assert all(one.severity is Severity.ERROR for one in moved(before, lower))
+
+
+def test_an_answer_that_is_no_number_is_none_that_was_recorded() -> None:
+    before = ((9, 5.0), (7, 4.0))
+    assert len(moved(before, ((9, math.nan), (7, math.nan)))) == 2
+    assert len(moved(before, ((1, math.nan), (2, math.nan)))) == 4
+
+
+def test_who_says_no_words_or_cannot_be_run_has_no_answer() -> None:
     model = seeded("bert")
-    before = recorded(model)
-    (word, value), *rest = before.top
-    near = before._replace(top=((word, value + 9e-5), *rest))
-    assert against(*model, near) == ()
-    far = before._replace(top=((word, value + 2e-4), *rest))
-    assert [one.text for one in against(*model, far)] == [
-        f"the logit of word {word} is {value:.5f}, where {value + 2e-4:.5f} was recorded"
-    ]
-    fewer = before._replace(top=tuple(rest))
-    assert [one.text for one in against(*model, fewer)] == ["a word that was not among the first comes before them"]
-
-
-def test_an_answer_that_cannot_be_compared_is_said() -> None:
-    model = seeded("bert")
-    before = recorded(model)
-
-    def said(model: Model, before: Recorded) -> list[str]:
-        return [str(one).removeprefix("forward: ") for one in against(*model, before)]
-
-    assert said(model.without("cls.predictions."), before) == [
-        "note: not compared: the file does not hold the head for words"
-    ]
-    assert said(model._replace(sizes=model.sizes._replace(heads=None)), before) == [
-        "note: not compared: the number of heads is not known"
-    ]
-    other = "error: the recorded input is of a model of other sizes"
-    assert said(model, before._replace(ids=(*before.ids, 99))) == [other]
-    assert said(model, before._replace(position=9)) == [other]
-    assert said(model, before._replace(ids=())) == [other]
-    assert said(model.without("pooler.dense.bias"), before) == ["error: pooler.dense.bias: could not be run: missing"]
-    lost = model.changed("cls.predictions.bias", lambda array: np.full_like(array, np.nan))
-    assert len(said(lost, before)) == 6
+    for other in (
+        model.without("cls.predictions."),
+        model._replace(sizes=model.sizes._replace(heads=None)),
+        model.without("pooler.dense.bias"),
+        model.changed("cls.predictions.bias", lambda array: np.full_like(array, np.nan)),
+    ):
+        assert judge(*other).answer is None

@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compare": {"errors", "formats"},
     "forward": {"errors", "formats", "compare"},
     "load": {"errors", "formats", "compare", "forward"},
-    "prove": VALUES | {"catalog", "store", "ledger", "compare", "load"},
+    "prove": VALUES | {"catalog", "store", "ledger", "compare", "forward", "load"},
     "likeness": VALUES | {"catalog", "ledger", "compare"},
     "crosscheck": VALUES | {"catalog", "store", "ledger", "formats", "compare", "load", "prove", "likeness"},
     "identify": VALUES | {"catalog", "ledger", "formats", "compare", "load", "likeness"},

@@ -12,6 +12,7 @@ from mirror.errors import LedgerError
 from mirror.ledger import Ledger, connection
 from mirror.ledger.canonical import canonical
 from mirror.ledger.schema import STEPS
+from mirror.model import Event
 from tests.ledger_events import loaded, open_ledger, sha256, stored
 
 if TYPE_CHECKING:
@@ -65,12 +66,30 @@ def test_a_changed_tensor_row_is_named(path: Path) -> None:
         reader.verify()
 
 
+ASKED = {"ids": [1, 2, 3], "position": 1, "heads": 2, "activation": "gelu", "eps": 1e-12}
+
+
+def test_what_numbers_said_first_is_remembered_whatever_file_they_are_in(path: Path) -> None:
+    def answered(blob: str, *top: tuple[int, float]) -> Event:
+        more = {"roots": {"core": "c0", "mlm": "d0"}, "answer": {"asked": ASKED, "top": top}}
+        return Event("loaded", f"sha256:{blob}", loaded(blob).detail | more)
+
+    with open_ledger(path) as ledger:
+        assert ledger.loaded.answer("c0", "d0", ASKED) is None
+        ledger.record([answered(ONE, (7, 2.5), (3, 0.1)), loaded(ONE), answered(TWO, (8, 1.0))])
+    with Ledger.reader(path) as reader:
+        assert reader.loaded.answer("c0", "d0", ASKED) == ((7, 2.5), (3, 0.1))
+        assert reader.loaded.answer("c0", "d0", ASKED | {"heads": 4}) is None
+        assert reader.loaded.answer("c0", "d1", ASKED) is None
+        reader.verify()
+
+
 def older_ledger(path: Path) -> None:
     """Make a ledger as the first version of the schema had it, with one event in it."""
     with open_ledger(path) as ledger:
         ledger.record([stored("vocab.txt")])
     with closing(sqlite3.connect(path)) as old:
-        for table in ("weights", "tensors"):
+        for table in ("weights", "tensors", "answers"):
             old.execute(f"DROP TABLE {table}")
         old.execute("DELETE FROM _sqlite_migrations WHERE name <> ?", (STEPS[0][0],))
         old.execute("PRAGMA user_version = 1")
