@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mirror.prove import Proof
     from mirror.recheck import Portion, Rechecked
     from mirror.repair import Repaired
+    from mirror.second_opinion import Opinion
     from mirror.stopping import Stop
     from mirror.weights import Opened
 
@@ -124,6 +125,24 @@ class Proving(Base):
             if reader is not None:
                 shelf = Shelf(reader, self.store, self._scratch, self._ledger_if_ours)
                 yield from prove(shelf, artifacts, stop or threading.Event(), forward=forward)
+
+    def second_opinions(self, *selectors: str, stop: threading.Event | None = None) -> Iterator[Opinion]:
+        """Have ``transformers`` load and run the best weights held of each artifact; wants the extra ``transformers``.
+
+        Raises:
+            SelectorError: A selector is malformed or names nothing.
+            UsageError: torch or transformers is not installed, or does not start.
+            StoreError: A blob cannot be read, or there is no room for a copy.
+            LedgerError: The ledger cannot be read or written.
+        """
+        from mirror.prove import Shelf
+        from mirror.second_opinion import second_opinions
+
+        artifacts = [artifact for artifact in self._selected(selectors) if not artifact.bundle]
+        with self.reader() as reader:
+            if reader is not None:
+                shelf = Shelf(reader, self.store, self._scratch, self._ledger_if_ours)
+                yield from second_opinions(shelf, artifacts, stop or threading.Event())
 
     def compare(
         self, *selectors: str, tolerance: float | None = None, stop: threading.Event | None = None

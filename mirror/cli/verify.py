@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mirror.cli import Workspace
     from mirror.prove import Proof
     from mirror.recheck import Portion, Rechecked
+    from mirror.second_opinion import Opinion
 
 #: Seconds of each unit of a duration.
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -80,6 +81,11 @@ def parse_sample(
     metavar="TIME",
     help="Begin nothing further after so long: 30s, 10m; what was read longest ago comes first.",
 )
+@click.option(
+    "--transformers",
+    is_flag=True,
+    help="With --level forward: transformers, where it is installed, has to load and say the same.",
+)
 @json_option
 @quiet_option
 @click.pass_obj
@@ -91,6 +97,7 @@ def verify(
     older_than: timedelta | None,
     sample: tuple[int | None, float | None],
     time_budget: timedelta | None,
+    transformers: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -105,12 +112,19 @@ def verify(
     minibert-mirror verify --level stat               quick: is all there?
     minibert-mirror verify --level load               also: are the weights what the model needs?
     minibert-mirror verify --level forward            also: does the model run?
+    minibert-mirror verify --level forward --transformers    and does transformers say the same?
     minibert-mirror verify bert-tiny
     minibert-mirror verify --older-than 30d --time-budget 2h    every night, a part
     minibert-mirror verify --sample 10%               ten times, and everything was read
     """
     from mirror.recheck import WHOLE, Portion
 
+    if transformers:
+        from mirror.second_opinion import require
+
+        if level != "forward":
+            raise click.UsageError("--transformers goes with --level forward")
+        require()
     portion = Portion(older_than, *sample, None if time_budget is None else time_budget.total_seconds())
     begun = time.monotonic()
     report = _Report(level, as_json=as_json)
@@ -127,6 +141,8 @@ def verify(
         names = selectors if portion == WHOLE else tuple(report.artifacts)
         if names or portion == WHOLE:
             _load(workspace.mirror, names, report, portion, begun, forward=level == "forward")
+            if transformers and not _over(portion, begun):
+                _ask(workspace.mirror, names, report, portion, begun)
         remark(f"{many(report.sound, 'weight file')} sound, {report.unsound} not", quiet=quiet or as_json)
     if report.bad:
         command = shlex.join(("minibert-mirror", "repair", *selectors))
@@ -138,21 +154,30 @@ def verify(
         raise UnsoundError(f"{many(report.unsound, 'weight file')} {'is' if report.unsound == 1 else 'are'} unsound")
 
 
+def _over(portion: Portion, begun: float) -> bool:
+    return portion.seconds is not None and time.monotonic() - begun >= portion.seconds
+
+
 def _load(
     mirror: Mirror, names: tuple[str, ...], report: _Report, portion: Portion, begun: float, *, forward: bool
 ) -> None:
     """Load the weights of what ``names`` select, as long as there is time."""
     stop = threading.Event()
-
-    def look_at_the_clock() -> None:
-        if portion.seconds is not None and time.monotonic() - begun >= portion.seconds:
+    if _over(portion, begun):
+        return
+    for proof in mirror.prove(*names, forward=forward, stop=stop):
+        report.tell_weights(proof)
+        if _over(portion, begun):
             stop.set()
 
-    look_at_the_clock()
-    if not stop.is_set():
-        for proof in mirror.prove(*names, forward=forward, stop=stop):
-            report.tell_weights(proof)
-            look_at_the_clock()
+
+def _ask(mirror: Mirror, names: tuple[str, ...], report: _Report, portion: Portion, begun: float) -> None:
+    """Have transformers say what it makes of them, as long as there is time."""
+    stop = threading.Event()
+    for opinion in mirror.second_opinions(*names, stop=stop):
+        report.tell_opinion(opinion)
+        if _over(portion, begun):
+            stop.set()
 
 
 class _Report:
@@ -220,6 +245,24 @@ class _Report:
                 about = f"{one.tensor}: " if one.tensor else ""
                 name = "" if not loaded.sound else f"{proof.name}: "
                 click.echo(f"  {click.style(one.severity.value, fg=colour)}  {name}{about}{one.text}")
+
+    def tell_opinion(self, opinion: Opinion) -> None:
+        self.unsound += not opinion.agrees
+        if self._as_json:
+            emit(
+                {
+                    "weights": opinion.name,
+                    "sha256": opinion.blob,
+                    "status": "agrees" if opinion.agrees else "disagrees",
+                    "level": self._level,
+                    "tool": opinion.tool,
+                    "keys": {kind: list(names) for kind, names in opinion.keys.items()},
+                    "off": dict(opinion.off),
+                    "error": opinion.error or None,
+                }
+            )
+        else:
+            click.secho(f"{opinion.name}: {opinion}", fg=None if opinion.agrees else "red")
 
 
 def _artifact_of(file: str) -> str:

@@ -160,6 +160,7 @@ _TOLD: dict[str, Callable[[dict[str, Any]], str]] = {
     "failed": lambda detail: f"failed: {detail['error']}: {detail['message']}",
     "verified": _verified,
     "loaded": _loaded,
+    "opinion": lambda detail: f"{detail['tool']} {'agrees' if detail['agrees'] else 'does not agree'}",
     "members": lambda detail: f"{len(detail['members'])} members listed",
 }
 

@@ -114,7 +114,7 @@ def beside(opened: Opened) -> dict[str, bytes]:
 def _configuration(opened: Opened) -> bytes | None:
     """Return a ``config.json``: the publisher's own where it says enough; None where no sizes are known."""
     tensors, name = opened.tensors, opened.proof.loaded.weights.name
-    said: dict[str, Any] = {"model_type": _KINDS[tensors.family].model_type, "architectures": [_architecture(tensors)]}
+    said: dict[str, Any] = {"model_type": _KINDS[tensors.family].model_type, "architectures": [architecture(tensors)]}
     if tensors.untied and WORDS in tensors.tensors:
         said["tie_word_embeddings"] = False
     own = configurations(opened.texts, name)
@@ -127,7 +127,7 @@ def _configuration(opened: Opened) -> bytes | None:
     return _json(said | _translated(opened.known.config, tensors.family)) if opened.known.config else None
 
 
-def _architecture(tensors: Canonical) -> str:
+def architecture(tensors: Canonical) -> str:
     """Return the class of transformers that has exactly these tensors."""
     classes, present = _KINDS[tensors.family].classes, {group_of(name) for name in tensors.tensors}
     return classes + _head(present, tensors.tensors)

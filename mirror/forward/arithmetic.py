@@ -91,5 +91,14 @@ def relu(x: Floats) -> Floats:
     return found
 
 
+#: Where a configuration does not say: what ``transformers`` takes then (``configuration_{albert,bert}``).
+_DEFAULTS: Mapping[str, str] = {"albert": "gelu_new"}
+
+
+def stated_activation(config: Mapping[str, Any], family: str) -> str:
+    """Return the activation that a configuration asks for, or the one that its family has where it does not."""
+    return str(config.get("hidden_act", config.get("activation", _DEFAULTS.get(family, "gelu"))))
+
+
 #: Under the names that configurations have for them.
 ACTIVATIONS: Mapping[str, Callable[[Floats], Floats]] = {"gelu": gelu, "gelu_new": gelu_new, "relu": relu}

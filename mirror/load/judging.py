@@ -163,14 +163,14 @@ def _stated(found: Canonical, configs: Mapping[str, dict[str, Any]], known: Know
 def _forward(found: Canonical, stated: _Stated, known: Known) -> Judged:
     """Run the model, and return what it says, and what is wrong with that."""
     from mirror.forward import checks
+    from mirror.forward.arithmetic import stated_activation
 
     sizes, config = stated
-    activation = config.get("hidden_act", config.get("activation", "gelu"))
     eps = config.get("layer_norm_eps", _EPS)
     return checks.judge(
         found.family,
         checks.miniature(sizes) if known.family == "bert" else sizes,
         found.tensors,
-        activation=str(activation),
+        activation=stated_activation(config, found.family),
         eps=eps if type(eps) is float and 0 < eps < 1 else _EPS,
     )

@@ -6,11 +6,14 @@ import contextlib
 import json
 import sqlite3
 from contextlib import closing
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
 from mirror.api import Mirror
+from mirror.cli import cli
 from mirror.errors import UnsoundError
 from mirror.upstream.containers import safetensors
 from mirror.upstream.containers.tensors import arrays
@@ -131,3 +134,21 @@ def test_an_archive_that_is_none_is_a_problem_of_its_own(tmp_path: Path, outside
     blob.write_bytes(blob.read_bytes()[:-40])
     (proof,) = mirror.prove()
     assert (proof.loaded.sound, proof.loaded.format) == (False, None)
+
+
+def test_a_second_opinion_is_asked_only_of_models_that_run_and_only_where_there_is_somebody_to_ask(
+    tmp_path: Path, outside: Server
+) -> None:
+    mirror = mirror_of(tmp_path / "mirror", outside, *NAMES)
+    assert mirror.sync(everything=True).problems == []
+    at = ("--mirror", str(mirror.place.root), "verify")
+    alone = CliRunner().invoke(cli, [*at, "--transformers"])
+    assert alone.exit_code == 2
+    assert "--transformers goes with --level forward" in alone.output
+    if find_spec("torch") is not None and find_spec("transformers") is not None:
+        pytest.skip("torch and transformers are installed: what they say is tests/oracle/test_second_opinion.py's")
+    absent = CliRunner().invoke(cli, [*at, "--level", "forward", "--transformers"])
+    assert absent.exit_code == 2
+    assert isinstance(absent.exception, SystemExit)
+    assert "pip install 'minibert-mirror[transformers]'" in absent.output
+    assert "blobs intact" not in absent.output  # nothing was read in vain

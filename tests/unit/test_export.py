@@ -28,7 +28,8 @@ from mirror.errors import (
     UnsoundError,
     UsageError,
 )
-from mirror.export.hugging_face import _architecture, names
+from mirror.export import hugging_face
+from mirror.export.hugging_face import names
 from mirror.formats import safetensors
 from mirror.formats.checkpoint import LAYOUT, Tensor
 from mirror.formats.safetensors_writer import pieces
@@ -254,7 +255,7 @@ def test_layers_that_transformers_has_no_place_for_are_left_out(tmp_path: Path) 
 def test_the_class_follows_from_the_tensors(family: str, present: list[str], architecture: str) -> None:
     array = np.ones(2, "<f4")
     found = Canonical(family, {name: CanonicalTensor(name, "F32", array, name) for name in (WORDS, *present)})
-    assert _architecture(found) == architecture
+    assert hugging_face.architecture(found) == architecture
     prefix = {"tinybert": "bert"}.get(family, family)
     given = names(found)
     assert given[f"{prefix}.{WORDS}"] == WORDS

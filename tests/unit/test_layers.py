@@ -48,6 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"stopping", "digests", "wire", "formats", "catalog", "plan", "lock", "sources", "store", "ledger", "transfer"},
     "weights": VALUES | {"digests", "formats", "catalog", "store", "ledger", "compare", "load", "prove"},
     "export": VALUES | {"digests", "formats", "compare", "load", "weights", "writing"},
+    "second_opinion": VALUES | {"catalog", "compare", "export", "forward", "prove", "weights"},
     "repair": VALUES | {"digests", "stopping", "store", "ledger", "recheck", "sync", "transfer", "verify"},
     "upstream": VALUES | {"digests", "wire"},
     "progress": VALUES | {"sync", "transfer"},
@@ -55,7 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": VALUES
     | {"digests", "stopping", "wire", "formats", "catalog", "plan", "place", "lock", "sources", "store", "ledger"}
     | {"transfer", "sync", "verify", "recheck", "tree", "explain", "status", "doctor", "compare", "load", "prove"}
-    | {"crosscheck", "identify", "repair", "weights", "export"},
+    | {"crosscheck", "identify", "repair", "weights", "export", "second_opinion"},
 }
 # `cli` is at the end of the way and may know everything; nothing may know `cli` or `upstream`.
 THIRD_PARTY: dict[str, set[str]] = {
@@ -71,6 +72,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "progress": {"tqdm"},
     "doctor": {"httpx2"},
     "weights": {"numpy"},
+    "second_opinion": {"numpy", "torch", "transformers"},
     "api": {"httpx2", "numpy"},
     "cli": {"click"},
 }
@@ -84,7 +86,9 @@ KNOWN_THIRD_PARTY = {
     "numpy",
     "platformdirs",
     "sqlite_utils",
+    "torch",
     "tqdm",
+    "transformers",
     "zlib_ng",
 }
 
