@@ -12,14 +12,12 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mirror.formats.checkpoint import LAYOUT
+from mirror.formats.in_order import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from numpy.typing import NDArray
     from typing_extensions import Buffer
 
     from mirror.formats.checkpoint import Tensor
@@ -28,8 +26,6 @@ _DTYPES = (
     ("U64", "I64", "F64", "F32", "U32", "I32", "BF16", "F16", "U16", "I16", "I8", "U8", "BOOL")
 )  # fmt: skip
 _ALIGNED = 8
-#: Bytes that are brought into order at a time.
-_PIECE = 4 << 20
 
 
 def pieces(tensors: Iterable[Tensor], metadata: Mapping[str, str]) -> Iterator[Buffer]:
@@ -42,7 +38,7 @@ def pieces(tensors: Iterable[Tensor], metadata: Mapping[str, str]) -> Iterator[B
     lying = sorted(tensors, key=lambda one: (_DTYPES.index(one.dtype), one.name.encode()))
     yield _header(lying, metadata)
     for tensor in lying:
-        yield from _data(tensor.array.astype(LAYOUT[tensor.dtype], copy=False))
+        yield from in_order(tensor.array.astype(LAYOUT[tensor.dtype], copy=False))
 
 
 def _header(lying: Iterable[Tensor], metadata: Mapping[str, str]) -> bytes:
@@ -55,20 +51,3 @@ def _header(lying: Iterable[Tensor], metadata: Mapping[str, str]) -> bytes:
     text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNED)
     return len(text).to_bytes(8, "little") + text
-
-
-def _data(array: NDArray[Any]) -> Iterator[memoryview]:
-    """Yield the elements in C order."""
-    if not array.size:
-        return
-    if array.flags.c_contiguous:
-        yield array.reshape(-1).view("u1").data
-        return
-    width = array[0].nbytes
-    if width > _PIECE:
-        for row in array:
-            yield from _data(row)
-        return
-    step = _PIECE // width
-    for start in range(0, len(array), step):
-        yield np.ascontiguousarray(array[start : start + step]).reshape(-1).view("u1").data

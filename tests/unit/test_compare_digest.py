@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.compare import digest
 from mirror.compare.digest import TensorDigest, data_digest, digests, group_of, leaf, root, roots
 from mirror.compare.names import Canonical, CanonicalTensor, canonical
+from mirror.formats import in_order
 from mirror.formats.checkpoint import LAYOUT, Checkpoint, Tensor
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def test_tiles_fit_every_shape(shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("panel", [8, 64, 1000, 5000])
 def test_a_small_panel_gives_the_same_digest(panel: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(digest, "_PANEL", panel)
+    monkeypatch.setattr(in_order, "_PIECE", panel)
     cube = RANDOM.standard_normal((6, 70, 9)).astype("f4")
     for array in (cube.T, cube[:, ::2], cube[::-1, :, 1], cube[0].T, cube[0, :, 0], cube.transpose(0, 2, 1)):
         assert data_digest(array) == straight(array)
