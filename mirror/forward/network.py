@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mirror.compare.digest import group_of
-from mirror.compare.families import WORDS
+from mirror.compare.families import ALIASES, WORDS
 from mirror.compare.structure import expected
 from mirror.errors import FormatError
 from mirror.forward.arithmetic import ACTIVATIONS, as_float32, normalized, softmax
@@ -40,7 +40,8 @@ class Outputs(NamedTuple):
     Attributes:
         hidden: States after the embeddings and after every layer, each ``(batch, tokens, hidden)``.
         pooled: State of the first token, pooled, ``(batch, hidden)``.
-        mlm: Logits of every word at every place, ``(batch, tokens, vocab)``; the decoder is the word table.
+        mlm: Logits of every word at every place, ``(batch, tokens, vocab)``; the decoder is the word table,
+            unless the file has another one.
         nsp: Logits of the next sentence, or of ALBERT's sentence order, ``(batch, 2)``.
         row_error: How far the sum of an attention row is from 1 at most.
     """
@@ -115,9 +116,14 @@ class _Network:
     def words(self, states: Floats) -> Floats:
         """Return the logits of every word."""
         changed = self._activation(self.linear(states, self.heads.transform))
-        logits = self._product(self.normed(changed, self.heads.transform_norm), WORDS)
-        logits += self._vector(self.heads.words_bias)
+        normed = self.normed(changed, self.heads.transform_norm)
+        logits = self._product(normed, self._untied(f"{self.heads.decoder}.weight", WORDS))
+        logits += self._vector(self._untied(f"{self.heads.decoder}.bias", self.heads.words_bias))
         return logits
+
+    def _untied(self, own: str, tied: str) -> str:
+        """Return the name of the decoder's own numbers where a file has other ones than those it is tied to."""
+        return own if own in self._tensors else tied
 
     def linear(self, states: Floats, name: str) -> Floats:
         """Return states after a linear layer."""
@@ -154,8 +160,9 @@ class _Network:
         one = self._tensors.get(name)
         if one is None:
             raise FormatError("missing", tensor=name)
-        if one.shape != self._expected[name]:
-            raise FormatError(f"shape {list(one.shape)}, where {list(self._expected[name])} should be", tensor=name)
+        wanted = self._expected.get(name) or self._expected[ALIASES[name]]
+        if one.shape != wanted:
+            raise FormatError(f"shape {list(one.shape)}, where {list(wanted)} should be", tensor=name)
         if one.dtype not in _FLOATS:
             raise FormatError(f"dtype {one.dtype}, where numbers with a fraction should be", tensor=name)
         return one

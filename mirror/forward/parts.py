@@ -38,6 +38,7 @@ class Heads(NamedTuple):
     pooler: str
     transform: str
     transform_norm: str
+    decoder: str
     words_bias: str
     nsp: str
 
@@ -55,6 +56,7 @@ _BERT_HEADS = Heads(
     pooler="pooler.dense",
     transform="cls.predictions.transform.dense",
     transform_norm="cls.predictions.transform.LayerNorm",
+    decoder="cls.predictions.decoder",
     words_bias="cls.predictions.bias",
     nsp="cls.seq_relationship",
 )
@@ -75,8 +77,13 @@ LAYERS: Mapping[str, Layer] = {
 HEADS: Mapping[str, Heads] = {
     "bert": _BERT_HEADS,
     "tinybert": _BERT_HEADS,
-    "distilbert": Heads("", "vocab_transform", "vocab_layer_norm", "vocab_projector.bias", ""),
+    "distilbert": Heads("", "vocab_transform", "vocab_layer_norm", "vocab_projector", "vocab_projector.bias", ""),
     "albert": Heads(
-        "pooler", "predictions.dense", "predictions.LayerNorm", "predictions.bias", "sop_classifier.classifier"
+        "pooler",
+        "predictions.dense",
+        "predictions.LayerNorm",
+        "predictions.decoder",
+        "predictions.bias",
+        "sop_classifier.classifier",
     ),
 }

@@ -237,6 +237,32 @@ def test_the_word_table_is_the_decoder() -> None:
     assert np.allclose(2 * (before[..., 90:] - bias), after[..., 90:] - bias, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("family", "decoder"),
+    [("bert", "cls.predictions.decoder"), ("distilbert", "vocab_projector"), ("albert", "predictions.decoder")],
+)
+def test_a_decoder_of_its_own_is_used_in_the_place_of_the_word_table(family: str, decoder: str) -> None:
+    model = seeded(family)
+    table = model.tensors["embeddings.word_embeddings.weight"]
+    own = model._replace(tensors=model.tensors | {f"{decoder}.weight": table._replace(array=-table.array)})
+    (bias,) = (
+        name for name in model.tensors if name in {"cls.predictions.bias", "predictions.bias", "vocab_projector.bias"}
+    )
+    before, after = model.run([[1, 2]]).mlm, own.run([[1, 2]]).mlm
+    assert before is not None
+    assert after is not None
+    shift = model.tensors[bias].array
+    assert np.allclose(before - shift, shift - after, atol=1e-5)
+    if family != "distilbert":
+        biased = own._replace(tensors=own.tensors | {f"{decoder}.bias": model.tensors[bias]._replace(array=shift + 1)})
+        assert largest(biased.run([[1, 2]]).mlm, after + 1) < 1e-5
+    short = own._replace(tensors=own.tensors | {f"{decoder}.weight": table._replace(array=table.array[1:])})
+    width = table.shape[1]
+    assert short.said() == [
+        f"error: {decoder}.weight: could not be run: shape [98, {width}], where [99, {width}] should be"
+    ]
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_a_file_does_not_hold_has_no_output(family: str) -> None:
     prefixes = ("cls.", "predictions.", "vocab_", "sop_classifier.", "fit_")
