@@ -11,14 +11,16 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mirror.catalog import select
+from mirror.corroborate import corroborations
 from mirror.errors import SelectorError
 from mirror.evidence import judge
-from mirror.model import Authority, Claim, Digest
+from mirror.model import Authority, Claim, Digest, Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mirror.catalog import Artifact, Catalog, PinnedFile
+    from mirror.corroborate import Corroboration
     from mirror.evidence import Evidence
     from mirror.ledger import BlobRow, Entry, FileState, MemberRow, Reader, WeightsRow
     from mirror.model import RemoteFile
@@ -39,6 +41,7 @@ class Explanation(NamedTuple):
         weights: Of weights, and archives of them, what was found in them last.
         history: Every event about it, oldest first.
         member: The one member that was asked for, of an archive.
+        tensors: What better known weights of the same model say of its own.
     """
 
     state: FileState
@@ -49,6 +52,7 @@ class Explanation(NamedTuple):
     weights: tuple[WeightsRow, ...]
     history: tuple[Entry, ...]
     member: str | None = None
+    tensors: tuple[Corroboration, ...] = ()
 
     @property
     def name(self) -> str:
@@ -146,4 +150,12 @@ def _explain(state: FileState, catalog: Catalog, reader: Reader, member: str | N
         reader.loaded.of(state.sha256) if state.sha256 else (),
         tuple(reader.history(state.artifact, state.path)),
         member,
+        _corroborated(state, catalog, reader),
     )
+
+
+def _corroborated(state: FileState, catalog: Catalog, reader: Reader) -> tuple[Corroboration, ...]:
+    if state.level != Level.FIRST_SEEN or state.sha256 is None or not reader.loaded.of(state.sha256):
+        return ()
+    found = corroborations(catalog, reader, {state.artifact}).get(state.artifact, ())
+    return tuple(one for one in found if one.path.partition("!")[0] == state.path)

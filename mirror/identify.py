@@ -114,7 +114,7 @@ def identify(paths: Iterable[Path], catalog: Catalog, reader: Reader | None, scr
         StoreError: A file cannot be read, or there is no room to unpack an archive.
         LedgerError: The ledger cannot be read.
     """
-    expert = _Expert(catalog, Likeness(catalog, reader), scratch)
+    expert = Expert(catalog, Likeness(catalog, reader), scratch)
     for path in paths:
         for file in outside.files(path):
             # What lies in a folder beside weights, and neither is nor should be any, is nobody's question.
@@ -122,7 +122,7 @@ def identify(paths: Iterable[Path], catalog: Catalog, reader: Reader | None, scr
             yield from (one for one in expert.of(file) if asked or one.likely is not Likely.UNKNOWN)
 
 
-class _Expert:
+class Expert:
     """Recognises files by one catalog and one ledger."""
 
     def __init__(self, catalog: Catalog, likeness: Likeness, scratch: Path) -> None:
@@ -148,7 +148,7 @@ class _Expert:
                 one = one._replace(text="an archive without weights")
         except (FormatError, ArchiveError) as error:
             one = one._replace(likely=Likely.REFUSED, text=str(error))
-        for each in map(self._recognised, found) if found else (one,):
+        for each in map(self.recognise, found) if found else (one,):
             yield self._named(each, known)
 
     def _named(self, one: Identified, known: Sequence[str]) -> Identified:
@@ -175,7 +175,12 @@ class _Expert:
             names = [name for name in names if name.removesuffix(INDEX) + shard.name.removeprefix(prefix) in found]
         return names
 
-    def _recognised(self, weights: Weights) -> Identified:
+    def recognise(self, weights: Weights) -> Identified:
+        """Return whose numbers weights are, whatever they are called and whoever has the very bytes.
+
+        Raises:
+            LedgerError: The ledger cannot be read.
+        """
         one = Identified(weights.name, Likely.UNKNOWN, "", weights.blob)
         try:
             checkpoint = read(weights)

@@ -127,7 +127,7 @@ class Likeness:
         return rank(artifact), self._order.get(artifact, len(self._order))
 
     @cached_property
-    def _holders(self) -> tuple[Holder, ...]:
+    def holders(self) -> tuple[Holder, ...]:
         """Every weight file that was read and has a name, the best to name first."""
         rows = self._reader.loaded.all() if self._reader is not None else ()
         found = [
@@ -144,7 +144,7 @@ class Likeness:
         Raises:
             LedgerError: The ledger cannot be read.
         """
-        return [one for one in self._holders if one.row.roots.get(group) == root]
+        return [one for one in self.holders if one.row.roots.get(group) == root]
 
     def reference(self, model: str) -> Holder | None:
         """Return the weights that are to be believed about a model's numbers; None when none were read.
@@ -152,7 +152,7 @@ class Likeness:
         Raises:
             LedgerError: The ledger cannot be read.
         """
-        return next((one for one in self._holders if one.model == model), None)
+        return next((one for one in self.holders if one.model == model), None)
 
     def files(self, sha256: str) -> list[str]:
         """Return what is known to have these bytes: held files, members of held archives, pins and look-alikes.
@@ -199,7 +199,7 @@ class Likeness:
         if self._reader is None or not asked:
             return None
         votes = self._reader.loaded.votes(digest for _, _, digest in asked.values())
-        names = {(one.row.blob, one.row.member): one for one in reversed(self._holders)}
+        names = {(one.row.blob, one.row.member): one for one in reversed(self.holders)}
         best: Vote | None = None
         for key, _ in votes.most_common(_CANDIDATES):
             if key not in names:

@@ -23,9 +23,10 @@ class ArtifactStatus:
         size: Bytes held.
         levels: Held files by evidence level.
         bundle: Whether it repeats the bytes of other artifacts.
-        waits: Whether a person must fetch it.
+        waits: Whether a person must fetch it, and has not.
         url: The address for that person; None when none was ever published.
         code: The extraction code for that person.
+        tensors: What better known weights of the same model say of its own that were only seen first.
     """
 
     artifact: str
@@ -40,6 +41,7 @@ class ArtifactStatus:
     waits: bool = False
     url: str | None = None
     code: str | None = None
+    tensors: list[str] = field(default_factory=list)
 
     def add(self, holding: Holding) -> None:
         """Count the files of the artifact as it was listed."""
@@ -50,6 +52,7 @@ class ArtifactStatus:
             self.disputed += file.state == "disputed"
             if file.state == "held":
                 self.held += 1
+                self.waits = False
                 self.size += file.size or 0
                 self.levels[file.level or "?"] = self.levels.get(file.level or "?", 0) + 1
 

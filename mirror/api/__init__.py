@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 from mirror.api.base import Watch, ignore
 from mirror.api.keeping import Keeping
 from mirror.api.proving import Proving
+from mirror.api.receiving import Receiving
 
 
-class Mirror(Proving, Keeping):
+class Mirror(Proving, Keeping, Receiving):
     """One mirror: a folder with a catalog and a cache.
 
     Args:
@@ -182,6 +183,12 @@ class Mirror(Proving, Keeping):
         with self.reader() as reader:
             for holding in reader.holdings(list(counts)) if reader is not None else ():
                 counts[holding.artifact].add(holding)
+            unproved = [name for name, one in counts.items() if one.levels.get("first-seen")]
+            if reader is not None and unproved:
+                from mirror.corroborate import corroborations
+
+                for name, found in corroborations(self.catalog, reader, unproved).items():
+                    counts[name].tensors = [str(one) for one in found]
         return list(counts.values())
 
     def files(self, *selectors: str) -> Iterator[FileState]:

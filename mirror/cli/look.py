@@ -52,7 +52,7 @@ def status(
     if not shown and not lost:
         remark("nothing is held yet: minibert-mirror pull bert-tiny", quiet=quiet)
     if waits := _waits(found):
-        remark(f"{waits}: minibert-mirror status --waiting", quiet=quiet)
+        remark(f"{waits}: minibert-mirror handoff", quiet=quiet)
 
 
 def _lost(ledger: Path) -> str:
@@ -81,6 +81,8 @@ def _row(one: ArtifactStatus) -> tuple[str, ...]:
     for count, word in ((one.disputed, "disputed"), (one.failed, "failed")):
         if count:
             levels += (", " if levels else "") + click.style(f"{count} {word}", fg="red")
+    for said in one.tensors[:1]:
+        levels += f", {said.partition('/')[0]}"
     if one.waits:
         levels = "waits for a person" if one.url else "was never published"
     held = f"{one.held}/{one.files}" if one.files else "-"

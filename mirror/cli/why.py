@@ -70,6 +70,7 @@ def _as_json(one: Explanation) -> dict[str, Any]:
             for m in one.members
             if one.member in {None, m.path}
         ],
+        "tensors": [said._asdict() for said in one.tensors],
         "weights": [weights._asdict() for weights in one.weights],
         "history": [
             {"seq": e.seq, "at": e.at, "kind": e.kind, "detail": e.detail} for e in one.history if e.kind != "listed"
@@ -86,6 +87,8 @@ def _print(one: Explanation) -> None:
     click.secho(one.name, bold=True)
     level = state.level if state.state == "held" else state.state
     _line("evidence", f"{level}" + (f": {_MEANING[level]}" if level in _MEANING else ""))
+    for said in one.tensors:
+        _line("", click.style(str(said), fg="red" if said.how == "none" else "green"))
     if state.damage:
         _line("damage", f"the blob was found {state.damage}; pull it again")
     if state.error and state.state != "disputed":  # a dispute stands below, claim by claim
@@ -138,6 +141,10 @@ def _says(claim: dict[str, Any]) -> str:
 def _stored(detail: dict[str, Any]) -> str:
     where = f" from {detail['url']}" if detail.get("url") else ""
     kept = detail.get("kept")
+    if origin := detail.get("origin"):
+        where = f" from {origin['name']} by {origin['by']}" + (
+            f", answering {origin['share']}" if origin["share"] else ""
+        )
     return f"stored, {detail['how']}{where}" + (
         f"; {size(kept)} of the damaged copy were right and stayed" if kept is not None else ""
     )

@@ -3,9 +3,41 @@
 from __future__ import annotations
 
 import io
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from mirror.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+
+class ViewReader(io.RawIOBase):
+    """Bytes in memory, such as a mapped file's, read as a file, without a copy of them all."""
+
+    def __init__(self, view: memoryview) -> None:
+        super().__init__()
+        self._view = view
+        self._at = 0
+
+    def readable(self) -> bool:  # noqa: D102 -- io.IOBase
+        return True
+
+    def seekable(self) -> bool:  # noqa: D102 -- io.IOBase
+        return True
+
+    def tell(self) -> int:  # noqa: D102 -- io.IOBase
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:  # noqa: D102 -- io.IOBase
+        self._at = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._view)}[whence])
+        return self._at
+
+    def readinto(self, buffer: Buffer, /) -> int:  # noqa: D102 -- io.IOBase
+        target = memoryview(buffer).cast("B")
+        piece = self._view[self._at : self._at + len(target)]
+        target[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)
 
 
 class GuardedReader(io.RawIOBase):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from mirror.errors import FULL, ArchiveError, DiskFullError, StoreError
 from mirror.formats.archive import list_members
+from mirror.formats.reader import ViewReader
 from mirror.load.opening import mapped_file
 
 if TYPE_CHECKING:
@@ -15,11 +16,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def unpacked(path: Path, wanted: Callable[[str], bool], scratch: Path) -> dict[str, memoryview]:
+def unpacked(
+    path: Path, wanted: Callable[[str], bool], scratch: Path, *, data: memoryview | None = None
+) -> dict[str, memoryview]:
     """Return the wanted members of a zip or gzipped tar, by path.
 
     Args:
         path: The archive.
+        data: Its bytes, where it has no path of its own: then that is only for people.
         wanted: Whether a member's path is.
         scratch: A directory with room for them; nothing in it has a name, and all of it goes with the last user.
 
@@ -37,7 +41,7 @@ def unpacked(path: Path, wanted: Callable[[str], bool], scratch: Path) -> dict[s
             return files[name].write
 
         try:
-            with path.open("rb") as archive:
+            with path.open("rb") if data is None else cast("IO[bytes]", ViewReader(data)) as archive:
                 members = list_members(archive, take=take)
             for file in files.values():
                 file.flush()

@@ -28,6 +28,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "prove": VALUES | {"catalog", "store", "ledger", "compare", "forward", "load"},
     "likeness": VALUES | {"catalog", "ledger", "compare"},
     "crosscheck": VALUES | {"catalog", "store", "ledger", "formats", "compare", "load", "prove", "likeness"},
+    "corroborate": VALUES | {"catalog", "ledger", "likeness"},
+    "handoffs": VALUES | {"catalog", "ledger", "sources"},
+    "ingest": VALUES
+    | {"digests", "formats", "catalog", "lock", "store", "ledger", "compare", "load", "likeness", "identify", "prove"}
+    | {"sync", "transfer"},
     "identify": VALUES | {"catalog", "ledger", "formats", "compare", "load", "likeness"},
     "writing": {"errors"},
     "catalog": VALUES | {"writing"},
@@ -42,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "verify": VALUES | {"digests"},
     "recheck": VALUES | {"store", "ledger", "verify"},
     "tree": VALUES | {"catalog", "store"},
-    "explain": VALUES | {"catalog", "ledger"},
+    "explain": VALUES | {"catalog", "ledger", "corroborate"},
     "status": VALUES | {"ledger"},
     "sync": VALUES
     | {"stopping", "digests", "wire", "formats", "catalog", "plan", "lock", "sources", "store", "ledger", "transfer"},
@@ -56,7 +61,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": VALUES
     | {"digests", "stopping", "wire", "formats", "catalog", "plan", "place", "lock", "sources", "store", "ledger"}
     | {"transfer", "sync", "verify", "recheck", "tree", "explain", "status", "doctor", "compare", "load", "prove"}
-    | {"crosscheck", "identify", "repair", "weights", "export", "second_opinion"},
+    | {"crosscheck", "identify", "repair", "weights", "export", "second_opinion", "corroborate"}
+    | {"handoffs", "ingest"},
 }
 # `cli` is at the end of the way and may know everything; nothing may know `cli` or `upstream`.
 THIRD_PARTY: dict[str, set[str]] = {
@@ -74,7 +80,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "weights": {"numpy"},
     "second_opinion": {"numpy", "torch", "transformers"},
     "api": {"httpx2", "numpy"},
-    "cli": {"click"},
+    "cli": {"click", "segno"},
 }
 KNOWN_THIRD_PARTY = {
     "click",
@@ -85,6 +91,7 @@ KNOWN_THIRD_PARTY = {
     "jsonschema",
     "numpy",
     "platformdirs",
+    "segno",
     "sqlite_utils",
     "torch",
     "tqdm",

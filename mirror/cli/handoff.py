@@ -1,0 +1,83 @@
+"""``handoff``: what waits for a person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mirror.cli.output import emit, json_option, many, quiet_option, remark, size, table
+from mirror.errors import WaitingError
+
+if TYPE_CHECKING:
+    from mirror.cli import Workspace
+    from mirror.handoffs import Waiting
+
+
+@click.command()
+@click.argument("selectors", metavar="[SELECTOR]...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Also what has arrived, and bundles of the same.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with links and QR codes.")
+@click.option("--open", "browse", is_flag=True, help="Open each link in the browser; nothing opens by itself.")
+@click.option("--strict", is_flag=True, help="End with 8 while anything waits.")
+@json_option
+@quiet_option
+@click.pass_obj
+def handoff(
+    workspace: Workspace,
+    selectors: tuple[str, ...],
+    *,
+    everything: bool,
+    html: Path | None,
+    browse: bool,
+    strict: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Show what only a person can fetch: link, code, what should come, and whether it has.
+
+    Baidu Pan gives files only to people who are logged in. Open a link, fetch with
+    the browser or the official client, then: minibert-mirror ingest ~/Downloads. No
+    request is sent to Baidu by this program.
+
+    \b
+    minibert-mirror handoff
+    minibert-mirror handoff bert-tiny --open
+    minibert-mirror handoff --html handoff.html
+    """
+    found = workspace.mirror.handoffs(*selectors)
+    shown = [one for one in found if everything or selectors or (one.is_open and not one.bundle)]
+    still = [one for one in found if one.is_open and not one.bundle]
+    if as_json:
+        for one in shown:
+            emit({**one._asdict(), "expected": one.expected._asdict(), "open": one.is_open})
+    elif shown:
+        table(("artifact", "link", "code", "should come", "here"), [_row(one) for one in shown])
+    if html is not None:
+        from mirror.cli.handoff_page import page
+        from mirror.writing import replace_text
+
+        replace_text(html, page([one for one in found if one.url]))
+        remark(f"written: {html}", quiet=quiet or as_json)
+    if browse:
+        for one in still:
+            click.launch(one.url or "")
+    if still:
+        remark(
+            f"{many(len(still), 'share')} to fetch by hand; then: minibert-mirror ingest ~/Downloads",
+            quiet=quiet or as_json,
+        )
+        if strict:
+            raise WaitingError(
+                f"{many(len(still), 'share')} still {'waits' if len(still) == 1 else 'wait'} for a person"
+            )
+    elif not as_json:
+        remark("nothing waits for a person", quiet=quiet)
+
+
+def _row(one: Waiting) -> tuple[str, ...]:
+    come = one.expected
+    span = f", {size(come.smallest)} to {size(come.largest)}" if come.smallest is not None else ""
+    here = click.style(f"✓ {one.arrived}", fg="green") if one.arrived else "-"
+    return (one.artifact, one.url or "never published", one.code or "-", "/".join(come.formats) + span, here)

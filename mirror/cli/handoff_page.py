@@ -1,0 +1,62 @@
+"""The page of hand-offs: one self-contained HTML file with links, QR codes and check marks, in English and Chinese."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+import segno
+
+from mirror.cli.output import size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mirror.handoffs import Waiting
+
+_STYLE = """
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
+body { max-width: 64rem; margin: 2rem auto; padding: 0 1rem }
+ul { list-style: none; padding: 0; display: grid; gap: 1rem }
+ul { grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)) }
+li { border: 1px solid #8886; border-radius: .5rem; padding: 1rem; display: flex; gap: 1rem; align-items: flex-start }
+li.here { opacity: .55 }
+svg { background: #fff; border-radius: .25rem; flex: none; width: 7rem; height: 7rem }
+h2 { font-size: 1rem; margin: 0; overflow-wrap: anywhere }
+p { margin: .25rem 0; overflow-wrap: anywhere }
+code { font-size: 1.1em; user-select: all }
+"""
+_TEXT = """
+<h1>Files that only a person can fetch · 需要人工下载的文件</h1>
+<p>Open a link (or scan its code), log in to Baidu Pan, and download. Then run
+<code>minibert-mirror ingest ~/Downloads</code>: what came is recognised by its content, whatever it is called.</p>
+<p lang="zh">打开链接（或扫码），登录百度网盘并下载；然后运行 <code>minibert-mirror ingest ~/Downloads</code>，
+工具按内容识别文件，与文件名无关。</p>
+<p><small>Not affiliated with Baidu. No request was sent to Baidu to make this page.
+本页与百度无关，生成时未访问百度。</small></p>
+"""
+
+
+def page(shares: Sequence[Waiting]) -> str:
+    """Return the page for shares that have an address."""
+    here = sum(bool(one.arrived) for one in shares)
+    return (
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta name="referrer" content="no-referrer">'
+        f"<title>minibert-mirror: {len(shares) - here} to fetch by hand</title><style>{_STYLE}</style>{_TEXT}"
+        f"<p><strong>{here} / {len(shares)}</strong> ✓</p>\n<ul>\n{''.join(map(_item, shares))}</ul></html>\n"
+    )
+
+
+def _item(one: Waiting) -> str:
+    url, come = one.url or "", one.expected
+    span = f", {size(come.smallest)} – {size(come.largest)}" if come.smallest is not None else ""
+    code = f"<p>code · 提取码 <code>{escape(one.code)}</code></p>" if one.code else ""
+    mark = f"<p>✓ {one.arrived} here · 已收到</p>" if one.arrived else ""
+    picture = segno.make(url, micro=False, error="m").svg_inline(scale=3, border=2, omitsize=True)
+    return (
+        f'<li class="{"here" if one.arrived else "open"}">{picture}<div><h2>{escape(one.artifact)}</h2>'
+        f'<p><a href="{escape(url)}" rel="noreferrer noopener" target="_blank">{escape(url)}</a></p>{code}'
+        f"<p>{escape('/'.join(come.formats))}{span}</p>{mark}</div></li>\n"
+    )

@@ -1,0 +1,135 @@
+"""``ingest``: take in what a person fetched."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mirror.cli.output import emit, json_option, many, quiet_option, remark, size
+from mirror.errors import IntegrityError, WaitingError
+
+if TYPE_CHECKING:
+    from mirror.cli import Workspace
+    from mirror.ingest import Ingested, Left, Plan, Take
+
+_COLOURS = {"held": "green", "unknown": "yellow", "leftover": "yellow", "refused": "red", "disputed": "red"}
+
+
+@click.command()
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--as", "named", metavar="ARTIFACT", help="All of it is this artifact's: bert-tiny@baidu-pytorch.")
+@click.option("-n", "--dry-run", is_flag=True, help="Print what each file is and what would be done, change nothing.")
+@click.option("--strict", is_flag=True, help="End with 8 while shares still wait for a person.")
+@json_option
+@quiet_option
+@click.pass_obj
+def ingest(
+    workspace: Workspace,
+    paths: tuple[Path, ...],
+    *,
+    named: str | None,
+    dry_run: bool,
+    strict: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Take in what you fetched by hand, recognised by its content, whatever it is called.
+
+    PATH is a file, a folder or an archive, in any nesting: a browser's downloads, a colleague's
+    copy, an old Hugging Face cache. What has the bytes of a file that somebody promised is that
+    file; of other weights the tensors say which model they are, and which share they answer.
+    Weights are judged before they are taken. Your files are only read: what is unknown or
+    damaged stays where it is, and is named. A second run finds nothing to do.
+
+    \b
+    minibert-mirror ingest ~/Downloads
+    minibert-mirror ingest "uncased_L-2_H-128_A-2 (1).zip" --dry-run
+    minibert-mirror ingest ~/.cache/huggingface/hub
+    minibert-mirror ingest odd.bin --as bert-tiny@baidu-pytorch
+    """
+    mirror = workspace.mirror
+    if dry_run:
+        plan = mirror.look_through(*paths, named=named)
+        for one in plan.takes:
+            _tell_take(one, "would be", as_json=as_json)
+        _tell_left(plan, as_json=as_json, quiet=quiet)
+        _verdict(plan, [])
+        return
+    done = mirror.ingest(*paths, named=named)
+    for one, judged in done.taken:
+        _tell_take(one, judged.evidence.level.value, as_json=as_json)
+    _tell_left(done.plan, as_json=as_json, quiet=quiet)
+    _tell_problems(done, as_json=as_json)
+    unsound = _prove(workspace, done, as_json=as_json, quiet=quiet)
+    still = [one for one in mirror.handoffs() if one.is_open and not one.bundle]
+    if still:
+        remark(f"{many(len(still), 'share')} still to fetch: minibert-mirror handoff", quiet=quiet or as_json)
+    _verdict(done.plan, [name for name, _ in done.problems] + unsound)
+    if strict and still:
+        raise WaitingError(f"{many(len(still), 'share')} still {'waits' if len(still) == 1 else 'wait'} for a person")
+
+
+def _tell_take(one: Take, level: str, *, as_json: bool) -> None:
+    if as_json:
+        emit(
+            {
+                "name": one.find.name,
+                "status": "taken" if level != "would be" else "would be taken",
+                "artifact": one.file.artifact,
+                "path": one.file.path,
+                "size": len(one.find.view),
+                "sha256": one.find.sha256,
+                "level": level if level != "would be" else None,
+                "share": one.share,
+                "why": one.why,
+            }
+        )
+        return
+    click.echo(f"{click.style(f'{level:<10}', fg='green')}  {one.file}  {size(len(one.find.view))}")
+    click.echo(f"    {one.find.name}: {one.why}")
+
+
+def _tell_left(plan: Plan, *, as_json: bool, quiet: bool) -> None:
+    for one in plan.left:
+        if as_json:
+            emit({"name": one.name, "status": one.status, "artifact": one.artifact, "why": one.why})
+        else:
+            click.echo(f"{click.style(f'{one.status:<10}', fg=_COLOURS[one.status])}  {one.name}\n    {one.why}")
+    if plan.others:
+        remark(f"{many(plan.others, 'other file')} left alone", quiet=quiet or as_json)
+    if not plan.takes:
+        remark("nothing new to take in", quiet=quiet or as_json)
+
+
+def _tell_problems(done: Ingested, *, as_json: bool) -> None:
+    for name, error in done.problems:
+        if as_json:
+            emit({"name": name, "status": "disputed", "artifact": None, "why": str(error)})
+        else:
+            click.echo(f"{click.style('disputed  ', fg='red')}  {name}\n    {error}")
+
+
+def _prove(workspace: Workspace, done: Ingested, *, as_json: bool, quiet: bool) -> list[str]:
+    """Load what was taken in; return the names of what is unsound."""
+    counts: Counter[bool] = Counter()
+    unsound = []
+    for proof in workspace.mirror.prove(*done.artifacts) if done.artifacts else ():
+        counts[proof.loaded.sound] += 1
+        if not proof.loaded.sound:
+            unsound.append(proof.name)
+            click.echo(f"{click.style('unsound   ', fg='red')}  {proof.error}", err=as_json)
+    if counts:
+        remark(f"{many(counts[True], 'weight file')} sound, {counts[False]} not", quiet=quiet or as_json)
+    return unsound
+
+
+def _verdict(plan: Plan, problems: list[str]) -> None:
+    bad: list[Left] = [one for one in plan.left if one.status in {"refused", "disputed"}]
+    if names := [one.name for one in bad] + problems:
+        raise IntegrityError(
+            f"{many(len(names), 'file')} not taken in as good: {', '.join(names[:3])}",
+            hint="nothing of it was run, your own copies are untouched; a copy of what is disputed is in quarantine",
+        )

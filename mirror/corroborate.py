@@ -1,0 +1,97 @@
+"""What the tensors of others say of weights for which nobody offered a digest.
+
+A share, or a file that somebody brought, is ``first-seen``: its bytes prove nothing. Where
+its tensors are those of an artifact with better evidence, that publisher vouches for its
+numbers; where they are not, it is said how many are others'.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from mirror.likeness import Likeness
+from mirror.model import Level
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from mirror.catalog import Catalog
+    from mirror.ledger import Reader
+    from mirror.likeness import Holder
+
+_ALL, _CORE = "all", "core"
+_VOUCH = frozenset({Level.PINNED, Level.ATTESTED, Level.CHECKED})
+
+
+class Corroboration(NamedTuple):
+    """What one weight file is to another publisher's of the same model.
+
+    Attributes:
+        artifact: Whose weights were first seen.
+        path: Of the weights, in an archive with the checkpoint's behind ``!``.
+        blob: sha256 of the file.
+        by: Artifact and file with better evidence.
+        how: ``tensors`` where all are the same, ``encoder`` where the heads are not, ``none`` where others differ.
+        differ: How many tensors are not the same, or are not in both.
+    """
+
+    artifact: str
+    path: str
+    blob: str
+    by: str
+    how: str
+    differ: int
+
+    def __str__(self) -> str:
+        """What it is, as a clause."""
+        if self.how == "tensors":
+            return f"corroborated by tensors of {self.by}"
+        if self.how == "encoder":
+            return f"encoder corroborated by {self.by}; {self.differ} tensors of the heads differ"
+        return f"differs from {self.by} in {self.differ} tensors"
+
+
+def corroborations(
+    catalog: Catalog, reader: Reader, artifacts: Collection[str] | None = None
+) -> dict[str, list[Corroboration]]:
+    """Return what is known of held first-seen weights of ``artifacts``, of all when None, by artifact.
+
+    Raises:
+        LedgerError: The ledger cannot be read.
+    """
+    states = {
+        (state.artifact, state.path): state
+        for state in reader.files()
+        if state.state == "held" and state.level is not None
+    }
+    held = [one for one in Likeness(catalog, reader).holders if _key(one) in states]
+    vouching: dict[str, list[Holder]] = {}
+    for one in held:
+        if states[_key(one)].level in _VOUCH:
+            vouching.setdefault(one.model, []).append(one)
+    found: dict[str, list[Corroboration]] = {}
+    for one in held:
+        wanted = artifacts is None or one.artifact in artifacts
+        if wanted and states[_key(one)].level == Level.FIRST_SEEN and (others := vouching.get(one.model)):
+            found.setdefault(one.artifact, []).append(_judged(one, others, reader))
+    return found
+
+
+def _key(one: Holder) -> tuple[str, str]:
+    return one.artifact, one.path.partition("!")[0]
+
+
+def _judged(one: Holder, others: list[Holder], reader: Reader) -> Corroboration:
+    for group, how in ((_ALL, "tensors"), (_CORE, "encoder")):
+        root = one.row.roots.get(group)
+        same = next((other for other in others if root and other.row.roots.get(group) == root), None)
+        if same is not None:
+            differ = 0 if group == _ALL else _differ(one, same, reader)
+            return Corroboration(one.artifact, one.path, one.row.blob, same.name, how, differ)
+    return Corroboration(one.artifact, one.path, one.row.blob, others[0].name, "none", _differ(one, others[0], reader))
+
+
+def _differ(one: Holder, other: Holder, reader: Reader) -> int:
+    """Return how many tensors are not the same in both, or only in one."""
+    ours, theirs = (set(reader.loaded.tensors(each.row.blob, each.row.member)) for each in (one, other))
+    return len({row.name for row in ours ^ theirs})

@@ -1,0 +1,105 @@
+"""What waits for a person: each share with its code, what should come of it, and whether it has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from mirror.catalog.counts import compute
+from mirror.sources.baidu_pan import hand_off
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mirror.catalog import Artifact, Model
+    from mirror.ledger import Reader
+
+_SINGLE = 4  # bytes of a number in single precision
+#: An archive of weights is hardly smaller than they are: float32 deflates to 0.93.
+_PACKED = 0.9
+#: Room for what stands beside weights, and for what a container adds.
+_BESIDE = 4 << 20
+#: Google's checkpoints have no optimizer; somebody's own may, with two more numbers for each.
+_COPIES = 3
+
+
+class Expected(NamedTuple):
+    """What a share should bring.
+
+    Attributes:
+        formats: Of the weights, in the catalog's words.
+        parameters: Numbers of the encoder with its pooler, and of the whole checkpoint; None where nobody knows.
+        smallest: Bytes that weights have at the least, packed; None where nobody knows.
+        largest: Bytes at the most, a decoder of its own included.
+    """
+
+    formats: tuple[str, ...]
+    parameters: tuple[int, int] | None
+    smallest: int | None
+    largest: int | None
+
+
+class Waiting(NamedTuple):
+    """One share.
+
+    Attributes:
+        artifact: Name of the artifact.
+        model: The model, as its publisher prints it.
+        url: The address to open, with the code in it; None when none was ever published.
+        code: Extraction code.
+        expected: What should come of it.
+        arrived: Files of it that are held.
+        bundle: Whether it repeats what other shares have.
+        steps: What the person does, one sentence each.
+    """
+
+    artifact: str
+    model: str
+    url: str | None
+    code: str | None
+    expected: Expected
+    arrived: int
+    bundle: bool
+    steps: tuple[str, ...]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is an address and nothing has come of it yet."""
+        return self.url is not None and not self.arrived
+
+
+def waiting(artifacts: Iterable[Artifact], reader: Reader | None) -> Iterator[Waiting]:
+    """Yield every artifact that only a person can fetch, in their order.
+
+    Raises:
+        LedgerError: The ledger cannot be read.
+    """
+    for artifact in artifacts:
+        if not artifact.waits_for_person:
+            continue
+        steps = hand_off(artifact)
+        yield Waiting(
+            artifact.name,
+            artifact.model.label,
+            steps.url,
+            steps.code,
+            expected(artifact),
+            len(reader.held(artifact.name)) if reader is not None else 0,
+            artifact.bundle,
+            (*steps.steps, "minibert-mirror ingest ~/Downloads") if steps.url else steps.steps,
+        )
+
+
+def expected(artifact: Artifact) -> Expected:
+    """Return what a share should bring, as far as its model's shape says."""
+    counts = _counts(artifact.model)
+    if counts is None:
+        return Expected(artifact.formats, None, None, None)
+    bare, whole = counts
+    table = (artifact.model.shape.vocab_size or 0) * (artifact.model.shape.hidden or 0)
+    largest = _SINGLE * _COPIES * (whole + table) if "tensorflow" in artifact.formats else _SINGLE * (whole + table)
+    return Expected(artifact.formats, counts, int(_PACKED * _SINGLE * bare), largest + _BESIDE)
+
+
+def _counts(model: Model) -> tuple[int, int] | None:
+    found = compute(model.family, model.shape)
+    return (min(found.values()), max(found.values())) if found else None

@@ -1,0 +1,405 @@
+"""Which file of which artifact each find is, by its content alone.
+
+The very bytes of a promised file are that file. Of other weights, the tensors say the model,
+and the model and the format which open hand-off they answer; what stands beside them comes
+along. Everything else is told why it is left where it is.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from mirror.compare.finding import Severity
+from mirror.errors import FormatError
+from mirror.formats.tf_index import read_index
+from mirror.identify import Expert, Likely
+from mirror.ingest.finds import ARCHIVES
+from mirror.likeness import Likeness
+from mirror.load.judging import judge
+from mirror.load.material import Weights
+from mirror.model import Authority, Claim, Digest, RemoteFile
+from mirror.prove import known_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from mirror.catalog import Artifact, Catalog
+    from mirror.identify import Identified
+    from mirror.ingest.finds import Find
+    from mirror.ledger import Reader
+    from mirror.lock import Lock
+    from mirror.store import Store
+
+#: The catalog's word for each kind of weights, and how publishers call such a file.
+_FORMATS: Mapping[str, tuple[str, str]] = {
+    "torch-zip": ("pytorch", "pytorch_model.bin"),
+    "torch-legacy": ("pytorch", "pytorch_model.bin"),
+    "safetensors": ("pytorch", "model.safetensors"),
+    "tensorflow": ("tensorflow", "bert_model.ckpt.index"),
+    "hdf5": ("tensorflow", "tf_model.h5"),
+    "flax": ("flax", "flax_model.msgpack"),
+    "paddle": ("paddle", "model_state.pdparams"),
+}
+#: What may stand beside weights, by what it is called, whatever a download program made of that: ``vocab (1).txt``.
+_TEXTS = tuple(
+    (
+        re.compile(rf"{stem}(?:[ _-]?\(\d+\)|[ _-]\d+)?{suffix}", re.IGNORECASE),
+        stem.replace("\\", "") + suffix.replace("\\", ""),
+    )
+    for stem, suffix in (
+        ("tokenizer_config", r"\.json"),
+        ("bert_config", r"\.json"),
+        ("albert_config", r"\.json"),
+        ("model_config", r"\.json"),
+        ("special_tokens_map", r"\.json"),
+        ("tokenizer", r"\.json"),
+        ("config", r"\.json"),
+        ("vocab", r"\.txt"),
+        ("spiece", r"\.model"),
+    )
+)
+_MOST_TEXT = 32 << 20
+_SHARD = "bert_model.ckpt.data-{:05d}-of-{:05d}"
+_CONFIGS = frozenset({"config.json", "bert_config.json", "albert_config.json", "model_config.json"})
+
+
+@dataclass(eq=False)
+class Take:
+    """A find that is to be taken in.
+
+    Attributes:
+        find: The bytes.
+        file: Where they belong, with every claim on them.
+        why: How they were recognised, in words.
+        share: Address of the hand-off that they answer; None where they are a file that was promised.
+    """
+
+    find: Find
+    file: RemoteFile
+    why: str
+    share: str | None = None
+
+
+@dataclass(eq=False)
+class Left:
+    """A find that is not taken in.
+
+    Attributes:
+        name: For people.
+        status: ``held``, ``unknown``, ``leftover``, ``refused`` or ``disputed``.
+        why: In words.
+        find: The bytes of one that is disputed; a copy of them is evidence.
+        artifact: Which artifact it would have been; None where nobody can say.
+    """
+
+    name: str
+    status: str
+    why: str
+    find: Find | None = None
+    artifact: str | None = None
+
+
+@dataclass(eq=False)
+class Plan:
+    """What an ingest will do.
+
+    Attributes:
+        takes: What is taken in.
+        left: What is not, and why.
+        others: Further files that are neither weights nor known, and were not asked for.
+    """
+
+    takes: list[Take] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
+    others: int = 0
+
+
+class Answers:
+    """Recognises finds by one catalog and one ledger.
+
+    Args:
+        catalog: Models, pins, and hand-offs.
+        reader: The ledger; None when there is none yet.
+        store: Says what is held.
+        lock: Pins, which count as claims.
+        scratch: A directory with room for the content of an archive.
+        named: The artifact that a person says everything is; None to find out.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        reader: Reader | None,
+        store: Store,
+        lock: Lock,
+        scratch: Path,
+        named: Artifact | None = None,
+    ) -> None:
+        self._catalog = catalog
+        self._reader = reader
+        self._store = store
+        self._lock = lock
+        self._named = named
+        self._likeness = Likeness(catalog, reader)
+        self._expert = Expert(catalog, self._likeness, scratch)
+        self._answered: set[str] = set()
+        self._spoken_of: set[Find] = set()
+
+    def is_known(self, sha256: str) -> bool:
+        """Whether somebody promised a file with these bytes, or it is held."""
+        return bool(self._promised.get(f"sha256:{sha256}")) or bool(self._held.get(sha256))
+
+    def plan(self, finds: Iterable[Find]) -> Plan:
+        """Return what each find is, and what is to be done with it.
+
+        Raises:
+            LedgerError: The ledger cannot be read.
+        """
+        plan = Plan()
+        folders: dict[str, list[Find]] = {}
+        for find in finds:
+            known = not find.wrong and self._known(find, plan)
+            if known:
+                self._spoken_of.add(find)
+            if not known or not find.kind:  # a vocabulary may be promised, and stand beside other weights as well
+                folders.setdefault(find.folder, []).append(find)
+        for beside in folders.values():
+            self._answer(beside, plan)
+        plan.takes = [take for take in plan.takes if take.share is not None or self._is_wanted(take, plan)]
+        return plan
+
+    def _is_wanted(self, take: Take, plan: Plan) -> bool:
+        """Whether a promised file is more than a vocabulary of dozens of artifacts of which nothing else is here."""
+        artifact = take.file.artifact
+        if any(one.find.kind and one.file.artifact == artifact for one in plan.takes):
+            return True
+        return self._reader is not None and self._reader.listing(artifact) is not None
+
+    # --- the very bytes ------------------------------------------------------------------
+
+    @cached_property
+    def _held(self) -> Mapping[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for state in self._reader.files() if self._reader is not None else ():
+            if state.state == "held" and state.sha256 and self._store.find(state.sha256):
+                found.setdefault(state.sha256, []).append(f"{state.artifact}/{state.path}")
+        return found
+
+    @cached_property
+    def _promised(self) -> Mapping[str, list[RemoteFile]]:
+        """Files that are not held, by every strong digest that somebody promises of them."""
+        held = {name for names in self._held.values() for name in names}
+        files: dict[str, RemoteFile] = {}
+        for artifact in self._catalog.artifacts():
+            listing = self._reader.listing(artifact.name) if self._reader is not None else None
+            pinned = {file.path: file for file in artifact.files}
+            for listed in listing.files if listing is not None else ():
+                pins = pinned[listed.path].claims() if listed.path in pinned else ()
+                claims = tuple(dict.fromkeys((*listed.claims, *pins, *self._lock.claims(listed))))
+                files[str(listed)] = RemoteFile(
+                    artifact.name, listed.path, listed.urls, listed.size, claims, listed.revision
+                )
+            for path, pin in pinned.items():
+                file = RemoteFile(artifact.name, path, (), pin.size, pin.claims(), artifact.revision)
+                files.setdefault(str(file), file)
+        found: dict[str, list[RemoteFile]] = {}
+        for name, file in files.items():
+            if name not in held:
+                for claim in file.claims:
+                    if claim.digest.algorithm in {"sha256", "git-sha1"}:
+                        found.setdefault(str(claim.digest), []).append(file)
+        return found
+
+    def _known(self, find: Find, plan: Plan) -> bool:
+        """Plan what is to be done with bytes that are known as they are; whether they are."""
+        files = {str(file): file for digest in find.digests.values() for file in self._promised.get(str(digest), ())}
+        for name, file in files.items():
+            if name not in self._answered:
+                self._answered.add(name)
+                plan.takes.append(Take(find, file, "the very bytes that were promised"))
+        if files:
+            return True
+        if refused := self._refused.get(find.sha256):
+            plan.left.append(Left(find.name, "refused", f"a look-alike: {refused}"))
+            return True
+        held = self._held.get(find.sha256, ())
+        if not held or not find.kind:
+            return False  # a vocabulary, say, that stands beside weights of a model that is not here yet
+        share = self._share_of(held)
+        if share is None:
+            plan.left.append(Left(find.name, "held", f"held already, as {held[0]}"))
+        elif find.kind in ARCHIVES:
+            self._answered.add(share.name)
+            path = posixpath.basename(held[0])
+            file = RemoteFile(share.name, path, (), len(find.view), self._claims(share, path))
+            plan.takes.append(Take(find, file, f"the very bytes of {held[0]}", share.url))
+        else:
+            return False  # what stands beside it comes along
+        return True
+
+    @cached_property
+    def _refused(self) -> Mapping[str, str]:
+        return {sha256: what for model in self._catalog.models for sha256, what in self._catalog.refused(model).items()}
+
+    def _share_of(self, held: Sequence[str]) -> Artifact | None:
+        """Return the open hand-off of the model and format of files that are held under these names."""
+        known = [self._catalog.by_artifact.get(name.partition("/")[0]) for name in held]
+        for share in self._open:
+            for one in known:
+                if one is not None and one.model is share.model and set(one.formats) & set(share.formats):
+                    return None if share.name in self._answered else share
+        return None
+
+    # --- weights, and what stands beside them --------------------------------------------
+
+    @cached_property
+    def _open(self) -> list[Artifact]:
+        """The hand-offs of which nothing is held yet."""
+        held = {name.partition("/")[0] for names in self._held.values() for name in names}
+        return [
+            artifact
+            for artifact in self._catalog.artifacts()
+            if artifact.waits_for_person and artifact.published and not artifact.bundle and artifact.name not in held
+        ]
+
+    def _answer(self, beside: Sequence[Find], plan: Plan) -> None:
+        """Plan what is to be done with what stands together in one folder."""
+        texts = dict(_texts(beside))
+        used: set[Find] = set()
+        for find in beside:
+            if find.kind and find.kind not in ARCHIVES and not find.wrong:
+                parts = _shards(find, beside) if find.kind == "tensorflow" else ()
+                used |= {find, *parts}
+                self._weights(find, parts, texts, plan)
+        for find in beside:
+            if find in used or find in self._spoken_of:
+                continue
+            if find.wrong:
+                status = "refused" if find.wrong.startswith("refused") else "leftover"
+                if find.asked:
+                    plan.left.append(Left(find.name, status, find.wrong))
+                else:
+                    plan.others += 1
+            elif find.kind in ARCHIVES:
+                continue  # its members spoke for it
+            elif find.asked and find not in texts.values():
+                plan.left.append(Left(find.name, "unknown", "neither weights nor a file that is promised"))
+            elif find not in texts.values():
+                plan.others += 1
+
+    def _weights(self, find: Find, parts: Sequence[Find], texts: Mapping[str, Find], plan: Plan) -> None:
+        weights = Weights(find.name, find.sha256, "", (find.view, *(part.view for part in parts)), surely=True)
+        found = self._expert.recognise(weights)
+        artifact = self._named or self._artifact(find, found)
+        left = self._why_not(found, artifact, find)
+        if left is None and artifact is not None:
+            wrong = _unsound(weights, artifact, texts)
+            left = Left(find.name, "refused", f"unsound: {wrong}", artifact=artifact.name) if wrong else None
+        if left is not None or artifact is None:
+            plan.left.append(left or Left(find.name, "unknown", found.text))
+            return
+        name = _FORMATS[find.kind][1]
+        why = found.text if found.likely is not Likely.SHAPE else f"by its shape alone: {found.text}"
+        files = {name: find}
+        files |= {_SHARD.format(number, len(parts)): part for number, part in enumerate(parts)}
+        files |= texts
+        self._answered.add(artifact.name)
+        for path, one in files.items():
+            claims = self._claims(artifact, path)
+            file = RemoteFile(artifact.name, path, (), len(one.view), claims, artifact.revision)
+            plan.takes.append(
+                Take(one, file, why if one is find else f"beside {posixpath.basename(find.path)}", artifact.url)
+            )
+
+    def _claims(self, artifact: Artifact, path: str) -> tuple[Claim, ...]:
+        """Return every word on a file: the catalog's, the lock's, and our own of first contact."""
+        pinned = next((file.claims() for file in artifact.files if file.path == path), ())
+        seen = self._reader.file(artifact.name, path) if self._reader is not None else None
+        first = [seen.sha256] if seen is not None and seen.sha256 else []
+        first_contact = (Claim(Digest("sha256", sha256), Authority.LEDGER, "first contact") for sha256 in first)
+        return (*pinned, *self._lock.claims(RemoteFile(artifact.name, path, ())), *first_contact)
+
+    def _artifact(self, find: Find, found: Identified) -> Artifact | None:
+        """Return the open hand-off that weights answer; None when there is none."""
+        models = (
+            {found.model} if found.model is not None else set(found.nearest if found.likely is Likely.SHAPE else ())
+        )
+        wanted = _FORMATS[find.kind][0]
+        fits = [
+            artifact
+            for artifact in self._open
+            if artifact.model.name in models and wanted in artifact.formats and artifact.name not in self._answered
+        ]
+        return fits[0] if len({artifact.model.name for artifact in fits}) == 1 else None
+
+    def _why_not(self, found: Identified, artifact: Artifact | None, find: Find) -> Left | None:
+        """Return why weights are not taken; None where they may be."""
+        if found.likely is Likely.REFUSED:
+            return Left(find.name, "refused", found.text)
+        if found.likely is Likely.UNKNOWN:
+            return Left(find.name, "unknown", found.text)
+        if self._named is not None:
+            if found.model not in {None, self._named.model.name} or (
+                found.model is None and self._named.model.name not in found.nearest
+            ):
+                return Left(
+                    find.name, "refused", f"not {self._named.model.label}: {found.text}", artifact=self._named.name
+                )
+            return None
+        if found.likely is Likely.PARTLY:
+            return Left(
+                find.name, "disputed", f"altered: {found.text}", find, None if artifact is None else artifact.name
+            )
+        if found.likely is Likely.SHAPE:
+            reference = next((r for name in found.nearest if (r := self._likeness.reference(name)) is not None), None)
+            if reference is not None:
+                text = f"the shape of {reference.model} and none of its numbers, as in {reference.name}"
+                return Left(find.name, "unknown", f"{text}; say `--as ARTIFACT` if you know what it is")
+        if artifact is None:
+            return Left(find.name, "held" if found.same else "unknown", f"{found.text}; no hand-off waits for it")
+        return None
+
+
+def _texts(beside: Sequence[Find]) -> Iterator[tuple[str, Find]]:
+    """Yield what may describe weights, under the names that publishers give; of several the first."""
+    seen: set[str] = set()
+    for find in beside:
+        name = next((name for pattern, name in _TEXTS if pattern.fullmatch(find.path)), None)
+        if name is not None and name not in seen and not find.wrong and not find.kind and len(find.view) <= _MOST_TEXT:
+            seen.add(name)
+            yield name, find
+
+
+def _shards(index: Find, beside: Sequence[Find]) -> tuple[Find, ...]:
+    """Return the data of a checkpoint, by their names or, where these were lost, by their sizes; all or nothing."""
+    try:
+        sizes = read_index(index.view).sizes
+    except FormatError:
+        return ()
+    stem = index.path.removesuffix(".index")
+    named = {find.path: find for find in beside}
+    found = []
+    for number, size in enumerate(sizes):
+        one = named.get(f"{stem}.data-{number:05d}-of-{len(sizes):05d}")
+        if one is None or len(one.view) != size:
+            fits = [find for find in beside if len(find.view) == size and find is not index and not find.kind]
+            one = fits[0] if len(fits) == 1 else None
+        if one is None:
+            return ()
+        found.append(one)
+    return tuple(found)
+
+
+def _unsound(weights: Weights, artifact: Artifact, texts: Mapping[str, Find]) -> str:
+    """Say what is wrong with weights, beside what stands with them; empty where nothing is."""
+    outer, mark, inner = weights.name.rpartition("!")
+    folder = posixpath.dirname(inner)
+    beside = {outer + mark + posixpath.join(folder, name): find.view for name, find in texts.items()}
+    loaded = judge(weights, beside, known_of(artifact))
+    wrong = [one for one in loaded.findings if one.severity is Severity.ERROR]
+    return "; ".join(f"{one.tensor}: {one.text}" if one.tensor else one.text for one in wrong[:3])

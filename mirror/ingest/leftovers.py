@@ -1,0 +1,77 @@
+"""What download programs leave behind that is no file yet, and what lies where a file should be: named, never taken."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import TYPE_CHECKING
+
+from mirror.formats.sniff import HEAD, impostor
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+#: How the files of unfinished downloads end, and whose they are.
+_UNFINISHED = {
+    ".baiduyun.p.downloading": "Baidu's client",
+    ".baiduyun.downloading": "Baidu's client",
+    ".bdyun.downloading": "Baidu's client",
+    ".downloading": "a download program",
+    ".crdownload": "Chrome",
+    ".opdownload": "Opera",
+    ".partial": "a browser",
+    ".download": "Safari",
+    ".part": "a download program",
+    ".aria2": "aria2",
+    ".aria2__temp": "aria2",
+    ".td": "Thunder (迅雷)",
+    ".xltd": "Thunder (迅雷)",
+    ".!ut": "µTorrent",
+    ".incomplete": "huggingface_hub",
+}
+#: What Baidu gives in the place of what it has removed: bytes and md5 (the clients' own tables).
+_REMOVED = {
+    (1_749_504, "48bb9b0361dc9c672f3dc7b3ffcfde97"),
+    (120, "6c1b84914588d09a6e5ec43605557457"),
+}
+_ERROR = re.compile(rb"\"(?:errno|error_code|error)\"\s*:")
+_MOST_ERROR = 64 << 10
+
+
+def unfinished(path: Path, beside: Collection[str]) -> str:
+    """Say whose unfinished download a file is, by its name and those of the files beside it; empty for none."""
+    name = path.name.lower()
+    for suffix, whose in _UNFINISHED.items():
+        if name.endswith(suffix):
+            return f"an unfinished download of {whose}: let it finish, or fetch it again"
+    if f"{path.name}.aria2" in beside:
+        return "an unfinished download of aria2: let it finish, or fetch it again"
+    return ""
+
+
+def stand_in(view: memoryview) -> str:
+    """Say what lies in the place of a file, by its content; empty where it may be one."""
+    size = len(view)
+    if any(size == length for length, _ in _REMOVED):
+        digest = hashlib.md5(view, usedforsecurity=False).hexdigest()
+        if (size, digest) in _REMOVED:
+            return "a notice of Baidu's that it has removed the file"
+    head = bytes(view[:HEAD])
+    if head.lstrip()[:1] == b"{" and size <= _MOST_ERROR and _ERROR.search(head):
+        return _told(bytes(view))
+    said = impostor(head, size)
+    return said if said is not None and said != "a JSON document" else ""
+
+
+def _told(text: bytes) -> str:
+    """Return an error message that was saved as a file."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return ""
+    if not isinstance(found, dict):
+        return ""
+    code = next((found[key] for key in ("errno", "error_code", "error") if key in found), None)
+    return f"an error message saved as a file: {str(code)[:40]}"
