@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -64,6 +64,7 @@ _TEXTS = tuple(
     )
 )
 _MOST_TEXT = 32 << 20
+_BARE = "the index of a checkpoint whose data are not beside it: fetch both, and keep them in one folder"
 _SHARD = "bert_model.ckpt.data-{:05d}-of-{:05d}"
 _CONFIGS = frozenset({"config.json", "bert_config.json", "albert_config.json", "model_config.json"})
 
@@ -207,6 +208,11 @@ class Answers:
             for path, pin in pinned.items():
                 file = RemoteFile(artifact.name, path, (), pin.size, pin.claims(), artifact.revision)
                 files.setdefault(str(file), file)
+        for locked in self._lock.listings.values():
+            for file in locked.files:
+                before = files.get(str(file))
+                claims = tuple(dict.fromkeys((*(before.claims if before is not None else ()), *file.claims)))
+                files[str(file)] = replace(file, claims=claims)
         found: dict[str, list[RemoteFile]] = {}
         for name, file in files.items():
             if name not in held:
@@ -271,8 +277,9 @@ class Answers:
         """Plan what is to be done with what stands together in one folder."""
         texts = dict(_texts(beside))
         used: set[Find] = set()
-        for find in beside:
-            if find.kind and find.kind not in ARCHIVES and not find.wrong:
+        # Indexes first: the first bytes of their data may look like anything.
+        for find in sorted(beside, key=lambda one: one.kind != "tensorflow"):
+            if find.kind and find.kind not in ARCHIVES and not find.wrong and find not in used:
                 parts = _shards(find, beside) if find.kind == "tensorflow" else ()
                 used |= {find, *parts}
                 self._weights(find, parts, texts, plan)
@@ -287,12 +294,17 @@ class Answers:
                     plan.others += 1
             elif find.kind in ARCHIVES:
                 continue  # its members spoke for it
+            elif find.asked and (held := self._held.get(find.sha256)):
+                plan.left.append(Left(find.name, "held", f"held already, as {held[0]}"))
             elif find.asked and find not in texts.values():
                 plan.left.append(Left(find.name, "unknown", "neither weights nor a file that is promised"))
             elif find not in texts.values():
                 plan.others += 1
 
     def _weights(self, find: Find, parts: Sequence[Find], texts: Mapping[str, Find], plan: Plan) -> None:
+        if find.kind == "tensorflow" and not parts:
+            plan.left.append(Left(find.name, "unknown", _BARE))
+            return
         weights = Weights(find.name, find.sha256, "", (find.view, *(part.view for part in parts)), surely=True)
         found = self._expert.recognise(weights)
         artifact = self._named or self._artifact(find, found)
@@ -387,7 +399,7 @@ def _shards(index: Find, beside: Sequence[Find]) -> tuple[Find, ...]:
     for number, size in enumerate(sizes):
         one = named.get(f"{stem}.data-{number:05d}-of-{len(sizes):05d}")
         if one is None or len(one.view) != size:
-            fits = [find for find in beside if len(find.view) == size and find is not index and not find.kind]
+            fits = [find for find in beside if len(find.view) == size and find is not index]
             one = fits[0] if len(fits) == 1 else None
         if one is None:
             return ()

@@ -1,0 +1,364 @@
+"""What a person fetched by hand, under any name and in any nesting, taken in by its content; and what is not."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import random
+import tarfile
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mirror.api import Mirror
+from mirror.catalog import parse
+from mirror.upstream.modelfiles import ModelFiles
+from mirror.upstream.server import Server
+from mirror.upstream.stock import share_id, shipped_catalog
+from mirror.upstream.world import World, build_world
+from tests.command import Command, fresh_command, in_mirror
+from tests.hostile import BOMB
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+#: What the demo's shares give, by artifact: name of each file to its bytes.
+Shares = dict[str, dict[str, bytes]]
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return build_world()
+
+
+@pytest.fixture(scope="module")
+def upstream(world: World) -> Iterator[Server]:
+    with Server(world) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def catalog(world: World, upstream: Server) -> dict[str, Any]:
+    return world.catalog(upstream)
+
+
+@pytest.fixture(scope="module")
+def shares(world: World, catalog: dict[str, Any]) -> Shares:
+    known = parse(json.dumps(catalog), where="the upstream's catalog")
+    return {
+        artifact.name: {name: bytes(one.data) for name, one in world.handoffs[share_id(artifact.url or "")].items()}
+        for artifact in known.artifacts()
+        if artifact.waits_for_person and not artifact.bundle
+    }
+
+
+@pytest.fixture
+def here(tmp_path: Path, upstream: Server, catalog: dict[str, Any]) -> Command:
+    """The command in a mirror that holds nothing."""
+    return in_mirror(fresh_command(tmp_path), tmp_path / "mirror", upstream, catalog)
+
+
+def zipped(files: Mapping[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return stream.getvalue()
+
+
+def unzipped(data: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
+
+
+def tarred(files: Mapping[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def put(folder: Path, files: Mapping[str, bytes]) -> Path:
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return folder
+
+
+def renamed(files: Mapping[str, bytes], chance: random.Random) -> dict[str, bytes]:
+    """Return files as browsers, people and clients leave them: other names, deeper, packed once or twice."""
+    kind = chance.randrange(5)
+    changed: dict[str, bytes] = {}
+    for name, data in files.items():
+        stem, dot, suffix = name.partition(".")
+        if name.endswith(".zip") and kind in {1, 3}:  # unpacked by hand
+            changed |= {f"新建文件夹/{inner.rpartition('/')[2]}": held for inner, held in unzipped(data).items()}
+        else:
+            changed[chance.choice([f"{stem}(3){dot}{suffix}", f"{stem} (1){dot}{suffix}", name])] = data
+    if kind == 1:
+        for name in [name for name in changed if name.endswith((".index", ".bin"))]:
+            above, slash, _ = name.rpartition("/")
+            changed[f"{above}{slash}{chance.randrange(10**6)}.dat"] = changed.pop(name)
+    if kind == 2:
+        return {"下载.zip": zipped({f"a/b/{name}": data for name, data in changed.items()})}
+    if kind == 3:
+        return {"outer.tar.gz": tarred({"inner(2).zip": zipped(changed)})}
+    folder = f"download {chance.randrange(99)}"
+    return {f"{folder}/{name}": data for name, data in changed.items()}
+
+
+def everything(shares: Shares, folder: Path, seed: int = 0) -> Path:
+    chance = random.Random(seed)
+    for number, (_, files) in enumerate(sorted(shares.items(), key=lambda item: chance.random())):
+        put(folder / f"{number:02}", renamed(files, chance))
+    return folder
+
+
+def held(command: Command) -> dict[str, int]:
+    return {row["artifact"]: row["held"] for row in command("status", "--json").rows if row["held"]}
+
+
+def untouched(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+# --- what is taken -----------------------------------------------------------------------
+
+
+def test_all_48_shares_are_recognised_whatever_they_are_called(here: Command, shares: Shares, tmp_path: Path) -> None:
+    assert len(shares) == 48
+    folder = everything(shares, tmp_path / "downloads")
+    before = untouched(folder)
+    planned = here("ingest", str(folder), "--dry-run", "--json").rows
+    assert {row["artifact"] for row in planned if row["status"] == "would be taken"} == set(shares)
+    assert held(here) == {}
+    taken = here("ingest", str(folder), "--json").rows
+    assert {row["artifact"] for row in taken if row["status"] == "taken"} == set(shares)
+    assert {row["level"] for row in taken if row["status"] == "taken"} == {"first-seen"}
+    assert set(held(here)) == set(shares)
+    assert untouched(folder) == before
+    assert here("handoff", "--strict").out == ""
+    here("ledger", "verify")
+    assert "48 weight files sound, 0 not" in here("verify", "--level", "load").err
+    # A second run finds nothing to do, and asks nobody.
+    events = here("ledger", "head").out
+    again = here("ingest", str(folder), "--json").rows
+    assert {row["status"] for row in again} == {"held"}
+    assert here("ledger", "head").out == events
+
+
+def test_the_true_size_of_bert_tiny_is_taken_too(tmp_path: Path) -> None:
+    entry = shipped_catalog()["models"][0]
+    files = ModelFiles.of(entry, seed=0, scale=1)
+    here = fresh_command(tmp_path)
+    here("init", "mirror")
+    there = here.at(tmp_path / "mirror")
+    folder = put(tmp_path / "x", {"a(1).bin": files.torch(legacy=True, converted=True), "vocab.txt": files.vocab()})
+    rows = there("ingest", str(folder), "--json").rows
+    assert {(row["artifact"], row["path"]) for row in rows if row["status"] == "taken"} == {
+        ("bert-tiny@baidu-pytorch", "pytorch_model.bin"),
+        ("bert-tiny@baidu-pytorch", "vocab.txt"),
+    }
+    (row,) = there("handoff", "bert-tiny@baidu-pytorch", "--json").rows
+    assert (row["open"], row["arrived"]) == (False, 2)
+    assert row["expected"]["smallest"] < len(files.torch()) < row["expected"]["largest"]
+
+
+def test_what_came_is_recorded_with_who_brought_it_and_which_share_it_answers(
+    here: Command, shares: Shares, tmp_path: Path
+) -> None:
+    packed = zipped({"deep/model.zip": zipped(shares["bert-mini@baidu-pytorch"])})
+    folder = put(tmp_path / "x", {"whatever.zip": packed})
+    here("ingest", str(folder))
+    mirror = Mirror.open(tmp_path / "mirror")
+    events = {event.detail["path"]: event.detail for event in mirror.events(kind="stored")}
+    assert set(events) == {"pytorch_model.bin", "config.json", "vocab.txt"}
+    origin = events["pytorch_model.bin"]["origin"]
+    assert origin["name"] == f"{folder}/whatever.zip!deep/model.zip!pytorch_model.bin"
+    assert len(origin["inside"]) == 2
+    assert "/s/1" in origin["share"]
+    assert "?pwd=" not in origin["share"]
+    assert origin["by"]
+    told = here("why", "bert-mini@baidu-pytorch/pytorch_model.bin").out
+    assert f"ingested from {origin['name']}" in told
+
+
+def test_tensors_of_a_better_known_copy_corroborate_and_others_do_not(
+    here: Command, shares: Shares, tmp_path: Path
+) -> None:
+    here("pull", "bert-tiny@google", "bert-small@google", "--quiet")
+    folder = everything({name: shares[name] for name in shares if name.startswith("bert-tiny@")}, tmp_path / "x")
+    here("ingest", str(folder))
+    status = {row["artifact"]: row["tensors"] for row in here("status", "--json").rows}
+    for share in ("bert-tiny@baidu-pytorch", "bert-tiny@baidu-tensorflow"):
+        (said,) = status[share]
+        assert said.startswith("corroborated by tensors of bert-tiny@google/")
+        assert said in here("why", f"{share}").out
+    # BERT-Small's numbers, said to be what they are not, stay what a person says and are told to differ.
+    other = ModelFiles.of(shipped_catalog()["models"][6], seed=7, scale=32)
+    put(tmp_path / "y", {"odd.bin": other.torch()})
+    refused = here("ingest", str(tmp_path / "y"), "--json").rows
+    assert [row["status"] for row in refused] == ["unknown"]
+    assert "none of its numbers" in refused[0]["why"]
+    here("ingest", str(tmp_path / "y"), "--as", "bert-small@baidu-pytorch")
+    (said,) = next(
+        row["tensors"] for row in here("status", "--json").rows if row["artifact"] == "bert-small@baidu-pytorch"
+    )
+    assert said.startswith("differs from bert-small@google/")
+
+
+def test_a_file_that_was_promised_is_that_file_and_a_hub_s_cache_needs_no_download(
+    here: Command, upstream: Server, catalog: dict[str, Any], tmp_path: Path
+) -> None:
+    here("pull", "bert-tiny@huggingface", "--quiet")
+    here("lock")
+    first = Mirror.open(tmp_path / "mirror")
+    hub = tmp_path / "hub/models--google--bert/snapshots/abc"
+    blobs = tmp_path / "hub/models--google--bert/blobs"
+    hub.mkdir(parents=True)
+    blobs.mkdir()
+    for state in first.files("bert-tiny@huggingface"):
+        assert state.sha256 is not None
+        (blobs / state.sha256).write_bytes(first.store.blob_path(state.sha256).read_bytes())
+        (hub / state.path).symlink_to(f"../../blobs/{state.sha256}")
+    second = in_mirror(here, tmp_path / "second", upstream, catalog)
+    (tmp_path / "second/catalog.lock.json").write_text((tmp_path / "mirror/catalog.lock.json").read_text())
+    asked = len(upstream.requests())
+    rows = second("ingest", str(tmp_path / "hub"), "--json").rows
+    taken = {row["path"] for row in rows if row["status"] == "taken" and row["artifact"] == "bert-tiny@huggingface"}
+    assert taken == {state.path for state in first.files("bert-tiny@huggingface")}
+    assert {row["level"] for row in rows if row["status"] == "taken"} == {"pinned"}
+    assert "nothing to do" in second("pull", "bert-tiny@huggingface").out
+    assert len(upstream.requests()) == asked
+
+
+# --- what is not taken -------------------------------------------------------------------
+
+
+class Payload:
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return exec, ("open('ran', 'w')",)
+
+
+def test_what_is_damaged_altered_hostile_or_another_s_is_refused_with_its_reason(
+    here: Command, shares: Shares, tmp_path: Path
+) -> None:
+    here("pull", "bert-tiny@google", "--quiet")
+    tiny = shares["bert-tiny@baidu-pytorch"]
+    weights = bytearray(tiny["pytorch_model.bin"])
+    weights[-40] ^= 1
+    small = shares["bert-small@baidu-pytorch"]
+    archive = shares["bert-tiny@baidu-tensorflow"]
+    (name,) = (name for name in archive if name.endswith(".zip"))
+    folder = put(
+        tmp_path / "x",
+        {
+            "altered/pytorch_model.bin": bytes(weights),
+            "truncated/pytorch_model.bin": tiny["pytorch_model.bin"][:-1000],
+            "truncated too/t.zip": archive[name][:-1000],
+            "another/pytorch_model.bin": small["pytorch_model.bin"],
+            "another/config.json": tiny["config.json"],
+            "evil/pytorch_model.bin": pickle.dumps({"a": Payload()}),
+            "a hash bomb/pytorch_model.bin": b"\x80\x02" + BOMB + b".",
+            "bomb/b.zip": bomb(),
+            "slip/s.zip": zipped({"../../pytorch_model.bin": tiny["pytorch_model.bin"]}),
+        },
+    )
+    before = untouched(folder)
+    done = here("ingest", str(folder), "--json", code=4)
+    told = {row["name"].removeprefix(f"{folder}/").partition("/")[0]: row for row in done.rows}
+    assert {row["status"] for row in done.rows} == {"disputed", "refused"}
+    for place, why in {
+        "altered": "altered: ",
+        "truncated": "",
+        "truncated too": "refused: ",
+        "another": "unsound: ",
+        "evil": "exec",
+        "a hash bomb": "",
+        "bomb": "unpacks from",
+        "slip": "a path that would not stay where it is put",
+    }.items():
+        assert told[place]["status"] == ("disputed" if place == "altered" else "refused"), told[place]
+        assert why in told[place]["why"], told[place]
+    assert untouched(folder) == before
+    assert not (tmp_path / "ran").exists()
+    assert held(here) == {"bert-tiny@google": 1}
+    (case,) = (tmp_path / "mirror/cache/quarantine").iterdir()
+    assert bytes(weights) in {path.read_bytes() for path in case.iterdir()}
+    here("ledger", "verify")
+
+
+def bomb() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("pytorch_model.bin", bytes(64 << 20))
+    return stream.getvalue()
+
+
+def test_what_downloads_leave_behind_is_named_and_other_files_are_only_counted(here: Command, tmp_path: Path) -> None:
+    folder = put(
+        tmp_path / "x",
+        {
+            "model.zip.baiduyun.p.downloading": b"half",
+            "weights.bin.crdownload": b"half",
+            "a.bin": b"half",
+            "a.bin.aria2": b"control",
+            "page.bin": b"<!DOCTYPE html><html><body>login</body></html>",
+            "error.bin": b'{"error_code": 31326, "error_msg": "user is not authorized"}',
+            "pointer.bin": b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 9\n",
+            "old.7z": b"7z\xbc\xaf\x27\x1c\x00\x04",
+            "zeros.bin": bytes(9000),
+            "song.mp3": b"ID3",
+            "notes.txt": b"hello",
+        },
+    )
+    done = here("ingest", str(folder))
+    for text in (
+        "an unfinished download of Baidu's client",
+        "an unfinished download of Chrome",
+        "an unfinished download of aria2",
+        "an HTML page",
+        "an error message saved as a file: 31326",
+        "a Git LFS pointer",
+        "a 7z archive: unpack it first",
+        "zeros, 4096 bytes at least",
+    ):
+        assert text in done.out, text
+    assert "song.mp3" not in done.out
+    assert "2 other files left alone" in done.err
+    assert "nothing new to take in" in done.err
+
+
+def test_what_a_person_says_is_held_against_the_content(here: Command, shares: Shares, tmp_path: Path) -> None:
+    folder = put(tmp_path / "x", {"m.bin": shares["bert-mini@baidu-pytorch"]["pytorch_model.bin"]})
+    done = here("ingest", str(folder), "--as", "bert-tiny@baidu-pytorch", code=4)
+    assert "not BERT-Tiny" in done.out
+    assert held(here) == {}
+    assert here("ingest", str(folder), "--as", "bert-tiny", code=2)
+    assert here("ingest", str(tmp_path / "nowhere"), code=2)
+
+
+# --- the list ----------------------------------------------------------------------------
+
+
+def test_the_list_has_links_codes_and_what_should_come(here: Command, tmp_path: Path) -> None:
+    rows = here("handoff", "--json").rows
+    assert len(rows) == 48
+    assert all(row["url"].endswith(f"?pwd={row['code']}") and row["open"] for row in rows)
+    assert all(row["steps"][-1].startswith("minibert-mirror ingest") for row in rows)
+    assert "48 shares to fetch by hand" in here("handoff").err
+    here("handoff", "--strict", code=8)
+    page = tmp_path / "page.html"
+    here("handoff", "--html", str(page))
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<svg") == text.count("<li") == len(here("handoff", "--all", "--json").rows) - 1
+    assert all(row["url"] in text for row in rows)
+    assert "<script" not in text
+    assert json.dumps("http://") not in text
