@@ -303,4 +303,4 @@ class WaitingError(MirrorError):
     """Everything else is done, and something waits for a person (``--strict``)."""
 
     exit_code = 8
-    hint = "`minibert-mirror status --waiting` lists the addresses and extraction codes"
+    hint = "`minibert-mirror handoff` lists links and codes, `minibert-mirror ingest` takes in what comes"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from mirror.api import Mirror
     from mirror.crosscheck import Compared
+    from mirror.handoffs import Waiting
     from mirror.sync.outcome import Outcome
     from mirror.upstream.server import Server
 
@@ -57,7 +58,8 @@ def demo(folder: Path | None, *, as_json: bool, quiet: bool) -> None:
     with small seeded weights in the real containers for all 48 models, and mirrors
     them. One transfer is cut in the middle, and one file comes corrupted. Every weight
     file is opened, and all copies of a model are compared, tensor by tensor: one went
-    through half precision, and one is another model's.
+    through half precision, and one is another model's. At last a share that only a
+    person can fetch is taken in by its content.
 
     \b
     minibert-mirror demo
@@ -165,12 +167,13 @@ def _tell(story: _Story, root: Path, server: Server) -> dict[str, Any]:
     story.chapter("minibert-mirror compare: does every copy of a model hold the same numbers?")
     apart = _compare(story, mirror)
 
-    story.chapter("What waits for a person")
-    waiting = [one for one in mirror.status() if one.waits]
-    story.say(
-        f"   {len(waiting)} Baidu Pan shares, for example {waiting[0].artifact}: "
-        f"{waiting[0].url} code {waiting[0].code}"
-    )
+    story.chapter("minibert-mirror handoff: what only a person can fetch")
+    waiting = [one for one in mirror.handoffs() if one.is_open]
+    story.say(f"   {len(waiting)} Baidu Pan shares, for example {waiting[0].artifact}:")
+    story.say(f"   {waiting[0].url} code {waiting[0].code}")
+
+    story.chapter("minibert-mirror ingest: what such a person brought, under any name")
+    taken = _ingest(story, mirror, server, waiting[0])
     story.say("")
     story.say("On your own machine: minibert-mirror pull bert-tiny")
     return {
@@ -187,6 +190,7 @@ def _tell(story: _Story, root: Path, server: Server) -> dict[str, Any]:
         "apart": apart,
         "altered": sum(verdicts.values()) - verdicts["intact"],
         "waiting": len(waiting),
+        "ingested": taken,
     }
 
 
@@ -222,6 +226,28 @@ def _tell_faults(story: _Story, mirror: Mirror, outcome: Outcome, server: Server
             f"   the bytes are kept as evidence in {cases[0].path.relative_to(mirror.place.root)}, never delivered"
         )
     return resumed, caught
+
+
+def _ingest(story: _Story, mirror: Mirror, server: Server, share: Waiting) -> int:
+    """Take in what is behind a share, as a browser would have left it; return how many files came."""
+    from mirror.upstream.stock import share_id
+    from mirror.upstream.world import World
+
+    assert isinstance(server.world, World)
+    assert share.url is not None
+    files = server.world.handoffs[share_id(share.url.partition("?")[0])]
+    with tempfile.TemporaryDirectory(prefix="minibert-demo-") as name:
+        folder = Path(name)
+        for path, content in files.items():
+            stem, dot, suffix = path.partition(".")
+            (folder / f"{stem}(1){dot}{suffix}").write_bytes(bytes(content.data))
+        done = mirror.ingest(folder)
+        for one, judged in done.taken:
+            story.say(f"   {Path(one.find.name).name}: {one.file}, {judged.evidence.level.value}")
+    sound = [proof.loaded.sound for proof in mirror.prove(share.artifact)]
+    (status,) = mirror.status(share.artifact)
+    story.say(f"   {sum(sound)} of {len(sound)} weight files sound; {'; '.join(status.tensors)}")
+    return len(done.taken)
 
 
 def _compare(story: _Story, mirror: Mirror) -> list[str]:

@@ -20,26 +20,19 @@ _COLOURS = {"pinned": "green", "attested": "green", "checked": "cyan", "first-se
 @click.command()
 @click.argument("selectors", metavar="[SELECTOR]...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Also artifacts of which nothing is held yet.")
-@click.option("--waiting", is_flag=True, help="Only what waits for a person, with addresses and codes.")
 @json_option
 @quiet_option
 @click.pass_obj
-def status(
-    workspace: Workspace, selectors: tuple[str, ...], *, everything: bool, waiting: bool, as_json: bool, quiet: bool
-) -> None:
+def status(workspace: Workspace, selectors: tuple[str, ...], *, everything: bool, as_json: bool, quiet: bool) -> None:
     """Show what is held, at which evidence level, and what waits for a person.
 
     \b
     minibert-mirror status                    everything that was pulled
     minibert-mirror status family=albert      one family
-    minibert-mirror status --waiting          Baidu Pan addresses with their codes
     """
     found = list(workspace.mirror.status(*selectors))
     if lost := _lost(workspace.ledger_path):
         remark(f"{click.style('note', fg='yellow')}: {lost}; see `minibert-mirror ledger verify`", quiet=quiet)
-    if waiting:
-        _print_waiting([one for one in found if one.waits], as_json=as_json)
-        return
     shown = [one for one in found if everything or selectors or one.files]
     if as_json:
         for one in shown:
@@ -87,15 +80,6 @@ def _row(one: ArtifactStatus) -> tuple[str, ...]:
         levels = "waits for a person" if one.url else "was never published"
     held = f"{one.held}/{one.files}" if one.files else "-"
     return (one.artifact, held, size(one.size) if one.held else "-", levels or "-", (one.revision or "-")[:12])
-
-
-def _print_waiting(found: list[ArtifactStatus], *, as_json: bool) -> None:
-    for one in found:
-        if as_json:
-            emit({"artifact": one.artifact, "url": one.url, "code": one.code})
-        else:
-            code = f"  code {one.code}" if one.code else ""
-            click.echo(f"{one.artifact}\n    {one.url or 'no address was ever published'}{code}")
 
 
 @click.command("ls")

@@ -262,7 +262,7 @@ def _print_summary(outcome: Outcome, catalog: Catalog, *, quiet: bool) -> None:
     unpublished = [name for name in plan.waiting if not catalog.artifact(name).published]
     if waiting := len(plan.waiting) - len(unpublished):
         click.echo(
-            f"{for_a_person(waiting)}: `minibert-mirror status --waiting` has the addresses and extraction codes"
+            f"{for_a_person(waiting)}: `minibert-mirror handoff` has links, codes, and what to do with what comes"
         )
     for name in unpublished:
         click.echo(f"{name} was never published: there is no address to fetch it from")

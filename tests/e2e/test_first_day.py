@@ -92,9 +92,9 @@ def test_status_ls_and_why_tell_what_is_held_and_how_well(here: Command) -> None
     assert rows[TINY[0]]["levels"] == {"attested": 6, "pinned": 3}
     assert len(here("status", "--all", "--json").rows) > 100
 
-    waiting = here("status", "--waiting", "bert-tiny").out
-    assert re.search(r"^bert-tiny@baidu-pytorch\n    http\S+19b1x0yJafaTcLa5qBysjEQ  code lnyy$", waiting, re.M)
-    assert [row["code"] for row in here("status", "--waiting", "bert-tiny", "--json").rows] == ["lnyy", "s5sz"]
+    waiting = here("handoff", "bert-tiny").out
+    assert re.search(r"^bert-tiny@baidu-pytorch +http\S+19b1x0yJafaTcLa5qBysjEQ\?pwd=lnyy +lnyy ", waiting, re.M)
+    assert [row["code"] for row in here("handoff", "bert-tiny", "--json").rows] == ["lnyy", "s5sz"]
 
     listed = here("ls", TINY[0], "--json").rows
     assert len(listed) == len(here("ls", TINY[0]).out.splitlines()) == 9
@@ -406,9 +406,9 @@ def test_mistakes_are_answered_with_what_would_be_right(here: Command) -> None:
 
 
 def test_what_waits_for_a_person_is_counted_alike_everywhere(here: Command) -> None:
-    assert "48 artifacts wait for a person: `minibert-mirror status --waiting`" in here("pull", "kind=baidu-pan").out
+    assert "48 artifacts wait for a person: `minibert-mirror handoff`" in here("pull", "kind=baidu-pan").out
     assert "48 artifacts wait for a person, and so do 2 bundles of the same: " in here("status").err
-    assert len(here("status", "--waiting", "--json").rows) == 48 + 2
+    assert len(here("handoff", "--all", "--json").rows) == 48 + 2
 
     unpublished = "little-berts-pytorch-all@baidu-pytorch"
     never = f"{unpublished} was never published: there is no address to fetch it from"
@@ -417,7 +417,7 @@ def test_what_waits_for_a_person_is_counted_alike_everywhere(here: Command) -> N
     assert "extraction codes" not in alone
     both = here("pull", "little-berts-pytorch-all", "little-berts-tensorflow-all").out
     assert never in both
-    assert "1 artifact waits for a person: `minibert-mirror status --waiting`" in both
+    assert "1 artifact waits for a person: `minibert-mirror handoff`" in both
     assert f"{unpublished} (no address was ever published)" in here("pull", "-n", "little-berts-pytorch-all").out
     assert "2 bundles wait for a person: " in here("status", "kind=bundle").err
     assert re.search(f"^{unpublished} .*was never published", here("status", "kind=bundle").out, re.M)

@@ -73,7 +73,7 @@ def test_every_exit_code_is_on_the_page() -> None:
 def test_every_failure_of_a_source_says_what_to_do() -> None:
     for error in [*errors.SourceError.__subclasses__(), *errors.StatusError.__subclasses__()]:
         assert error.hint, error
-    assert "status --waiting" in errors.WaitingError.hint
+    assert "minibert-mirror handoff" in errors.WaitingError.hint
     assert "--size" in errors.OversizeError.hint
 
 
