@@ -68,6 +68,34 @@ class Receiving(Base):
                 tell(parts, [])
         return done
 
+    def watch(
+        self,
+        folder: str | Path,
+        *,
+        named: str | None = None,
+        settle: float = 5.0,
+        stop: threading.Event | None = None,
+    ) -> Iterator[Ingested]:
+        """Keep looking at a folder, and ingest what comes once it has stopped growing; until ``stop`` is set.
+
+        Args:
+            folder: What is looked at; first what is there already.
+            named: As ``ingest`` has it.
+            settle: Seconds for which nothing may change in what is taken.
+            stop: Ends it.
+
+        Raises:
+            UsageError: ``folder`` is none; and all that ``ingest`` raises.
+        """
+        from mirror.ingest.watch import settled
+
+        where, stop = Path(folder), stop or threading.Event()
+        if not where.is_dir():
+            raise UsageError(f"{where} is no folder")
+        for entries in settled(where, stop, settle=settle):
+            if there := [entry for entry in entries if entry.is_file() or entry.is_dir()]:
+                yield self.ingest(*there, named=named, stop=stop)
+
     def _look(self, rooms: Rooms, paths: tuple[str | Path, ...], named: str | None) -> Plan:
         from mirror.ingest import look
 

@@ -21,6 +21,11 @@ _COLOURS = {"held": "green", "unknown": "yellow", "leftover": "yellow", "refused
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--as", "named", metavar="ARTIFACT", help="All of it is this artifact's: bert-tiny@baidu-pytorch.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Keep looking at PATH, one folder, and take what comes when it has stopped growing; Ctrl-C ends it.",
+)
 @click.option("-n", "--dry-run", is_flag=True, help="Print what each file is and what would be done, change nothing.")
 @click.option("--strict", is_flag=True, help="End with 8 while shares still wait for a person.")
 @json_option
@@ -31,6 +36,7 @@ def ingest(
     paths: tuple[Path, ...],
     *,
     named: str | None,
+    watch: bool,
     dry_run: bool,
     strict: bool,
     as_json: bool,
@@ -48,9 +54,17 @@ def ingest(
     minibert-mirror ingest ~/Downloads
     minibert-mirror ingest "uncased_L-2_H-128_A-2 (1).zip" --dry-run
     minibert-mirror ingest ~/.cache/huggingface/hub
+    minibert-mirror ingest ~/Downloads --watch
     minibert-mirror ingest odd.bin --as bert-tiny@baidu-pytorch
     """
     mirror = workspace.mirror
+    if watch:
+        if dry_run or len(paths) != 1 or not paths[0].is_dir():
+            raise click.UsageError("--watch takes one folder, and no --dry-run")
+        remark(f"watching {paths[0]}; Ctrl-C ends it", quiet=quiet or as_json)
+        for done in mirror.watch(paths[0], named=named):
+            _tell(workspace, done, as_json=as_json, quiet=quiet or not done.taken)
+        return
     if dry_run:
         plan = mirror.look_through(*paths, named=named)
         for one in plan.takes:
@@ -59,17 +73,23 @@ def ingest(
         _verdict(plan, [])
         return
     done = mirror.ingest(*paths, named=named)
+    unsound, still = _tell(workspace, done, as_json=as_json, quiet=quiet)
+    _verdict(done.plan, [name for name, _ in done.problems] + unsound)
+    if strict and still:
+        raise WaitingError(f"{many(still, 'share')} still {'waits' if still == 1 else 'wait'} for a person")
+
+
+def _tell(workspace: Workspace, done: Ingested, *, as_json: bool, quiet: bool) -> tuple[list[str], int]:
+    """Print what came of an ingest; return the names of what is unsound, and how many shares still wait."""
     for one, judged in done.taken:
         _tell_take(one, judged.evidence.level.value, as_json=as_json)
     _tell_left(done.plan, as_json=as_json, quiet=quiet)
     _tell_problems(done, as_json=as_json)
     unsound = _prove(workspace, done, as_json=as_json, quiet=quiet)
-    still = [one for one in mirror.handoffs() if one.is_open and not one.bundle]
+    still = sum(one.is_open and not one.bundle for one in workspace.mirror.handoffs())
     if still:
-        remark(f"{many(len(still), 'share')} still to fetch: minibert-mirror handoff", quiet=quiet or as_json)
-    _verdict(done.plan, [name for name, _ in done.problems] + unsound)
-    if strict and still:
-        raise WaitingError(f"{many(len(still), 'share')} still {'waits' if len(still) == 1 else 'wait'} for a person")
+        remark(f"{many(still, 'share')} still to fetch: minibert-mirror handoff", quiet=quiet or as_json)
+    return unsound, still
 
 
 def _tell_take(one: Take, level: str, *, as_json: bool) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import queue
 import random
+import signal
 import tarfile
+import threading
+import time
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -362,3 +366,58 @@ def test_the_list_has_links_codes_and_what_should_come(here: Command, tmp_path: 
     assert all(row["url"] in text for row in rows)
     assert "<script" not in text
     assert json.dumps("http://") not in text
+
+
+# --- a folder that is watched ------------------------------------------------------------
+
+
+def test_a_watched_folder_s_downloads_are_taken_when_they_have_stopped_growing(
+    upstream: Server, catalog: dict[str, Any], shares: Shares, tmp_path: Path
+) -> None:
+    in_mirror(fresh_command(tmp_path), tmp_path / "mirror", upstream, catalog)
+    mirror = Mirror.open(tmp_path / "mirror", environ={})
+    downloads = put(tmp_path / "downloads", {"old.txt": b"nothing of ours"})
+    stop = threading.Event()
+    taken: queue.Queue[list[str]] = queue.Queue()
+
+    def watch() -> None:
+        for done in mirror.watch(downloads, settle=0.4, stop=stop):
+            taken.put([str(judged.file) for _, judged in done.taken])
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        assert taken.get(timeout=30) == []  # what was there already
+        weights = shares["bert-tiny@baidu-pytorch"]["pytorch_model.bin"]
+        with (downloads / "model.bin").open("wb") as growing:
+            for at in range(0, len(weights), len(weights) // 8):
+                growing.write(weights[at : at + len(weights) // 8])
+                growing.flush()
+                time.sleep(0.1)
+        assert taken.get(timeout=30) == ["bert-tiny@baidu-pytorch/pytorch_model.bin"]
+        # A client's unfinished file is named, and taken when it has its own name.
+        (downloads / "a.zip.baiduyun.p.downloading").write_bytes(b"half")
+        assert taken.get(timeout=30) == []
+        (downloads / "a.zip.baiduyun.p.downloading").unlink()
+        put(downloads, {"a.zip": zipped(shares["bert-mini@baidu-pytorch"])})
+        assert sorted(taken.get(timeout=30)) == [
+            f"bert-mini@baidu-pytorch/{name}" for name in ("config.json", "pytorch_model.bin", "vocab.txt")
+        ]
+    finally:
+        stop.set()
+        thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_a_watch_is_ended_by_ctrl_c_within_two_seconds(here: Command, shares: Shares, tmp_path: Path) -> None:
+    downloads = put(tmp_path / "downloads", shares["bert-tiny@baidu-pytorch"])
+    process = here.start("ingest", str(downloads), "--watch")
+    assert process.stderr is not None
+    assert "watching" in process.stderr.readline()
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    begun = time.monotonic()
+    process.communicate(timeout=30)
+    assert time.monotonic() - begun < 2
+    assert process.returncode == 130
+    assert "takes one folder" in here("ingest", str(downloads / "vocab.txt"), "--watch", code=2).err

@@ -67,6 +67,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # `cli` is at the end of the way and may know everything; nothing may know `cli` or `upstream`.
 THIRD_PARTY: dict[str, set[str]] = {
     "digests": {"google_crc32c", "zlib_ng"},
+    "ingest": {"watchdog"},
     "formats": {"google_crc32c", "h5py", "numpy", "zlib_ng"},
     "compare": {"numpy"},
     "forward": {"numpy"},
@@ -96,6 +97,7 @@ KNOWN_THIRD_PARTY = {
     "torch",
     "tqdm",
     "transformers",
+    "watchdog",
     "zlib_ng",
 }
 
