@@ -18,7 +18,7 @@ _STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
 body { max-width: 64rem; margin: 2rem auto; padding: 0 1rem }
 ul { list-style: none; padding: 0; display: grid; gap: 1rem }
-ul { grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)) }
+ul { grid-template-columns: repeat(auto-fill, minmax(24rem, 1fr)) }
 li { border: 1px solid #8886; border-radius: .5rem; padding: 1rem; display: flex; gap: 1rem; align-items: flex-start }
 li.here { opacity: .55 }
 svg { background: #fff; border-radius: .25rem; flex: none; width: 7rem; height: 7rem }

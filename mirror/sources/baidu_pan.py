@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from mirror.sources.baidu_links import parse
+
 if TYPE_CHECKING:
     from mirror.sources.published import Promised
 
@@ -35,7 +37,10 @@ def hand_off(artifact: Promised) -> HandOff:
         return HandOff(
             artifact.name, None, artifact.code, ("the publisher has announced this share and never given it",)
         )
-    url = artifact.url.strip().split("?")[0].split("#")[0] + (f"?pwd={artifact.code}" if artifact.code else "")
+    share = parse(artifact.url)
+    # The embedded upstream's shares have an address of their own.
+    plain = share._replace(code=None).url if share is not None else artifact.url.strip().split("?")[0].split("#")[0]
+    url = plain + (f"?pwd={artifact.code}" if artifact.code else "")
     steps = [
         f"open {url} in a browser and log in to Baidu Pan (百度网盘)",
         *([f"type the extraction code (提取码) {artifact.code} if it is asked for"] if artifact.code else []),
