@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mirror.compare.families import FAMILIES
-from mirror.compare.finding import Finding, Severity
+from mirror.compare.finding import Finding, Severity, Soundness
 from mirror.errors import ArchiveError, UnsoundError
 from mirror.load.known import Known
 from mirror.load.material import HeldFile, Material, Weights, archives, beside, inside, may_hold_weights
@@ -66,7 +66,9 @@ class Proof(NamedTuple):
 
     @property
     def warnings(self) -> list[str]:
-        """What is strange, and no error, one line each."""
+        """What is strange, and no error, one line each; of weights that cannot be read, that they were not."""
+        if self.loaded.verdict is Soundness.UNREAD:
+            return [f"{self.name}: not read: {_said(one)}" for one in self.loaded.findings]
         return [f"{self.name}: {_said(one)}" for one in self.loaded.findings if one.severity is Severity.WARNING]
 
 
@@ -208,7 +210,7 @@ def _event(proof: Proof, reader: Reader, level: str) -> Event:
         "level": level,
         "format": one.format,
         "family": one.family,
-        "verdict": "sound" if one.sound else "unsound",
+        "verdict": one.verdict.value,
         "parameters": one.parameters,
         "roots": dict(one.roots),
         "findings": [_told(finding) for finding in one.findings[:_TOLD]],

@@ -115,12 +115,13 @@ class Mirror(Proving, Keeping, Receiving):
 
     def _prove_what_came(self, stop: Stop, outcome: Outcome) -> None:
         """Load the weights of every artifact of which something came."""
+        from mirror.compare.finding import Soundness
         from mirror.sync.outcome import Problem
 
         for proof in self.prove(*sorted(outcome.touched), stop=stop):
             outcome.sound += proof.loaded.sound
             outcome.findings += proof.warnings
-            if not proof.loaded.sound:
+            if proof.loaded.verdict is Soundness.UNSOUND:
                 outcome.problems.append(Problem(proof.name, proof.error))
 
     def pull(self, *selectors: str, **options: Any) -> Path:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mirror.cli.output import emit, json_option, many, quiet_option, remark, size
+from mirror.cli.output import emit, json_option, judged, many, quiet_option, remark, size
+from mirror.compare.finding import Soundness
 from mirror.errors import IntegrityError, WaitingError
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ def ingest(
 
 def _tell(workspace: Workspace, done: Ingested, *, as_json: bool, quiet: bool) -> tuple[list[str], int]:
     """Print what came of an ingest; return the names of what is unsound, and how many shares still wait."""
-    for one, judged in done.taken:
-        _tell_take(one, judged.evidence.level.value, as_json=as_json)
+    for one, ranked in done.taken:
+        _tell_take(one, ranked.evidence.level.value, as_json=as_json)
     _tell_left(done.plan, as_json=as_json, quiet=quiet)
     _tell_problems(done, as_json=as_json)
     unsound = _prove(workspace, done, as_json=as_json, quiet=quiet)
@@ -134,15 +135,15 @@ def _tell_problems(done: Ingested, *, as_json: bool) -> None:
 
 def _prove(workspace: Workspace, done: Ingested, *, as_json: bool, quiet: bool) -> list[str]:
     """Load what was taken in; return the names of what is unsound."""
-    counts: Counter[bool] = Counter()
+    counts: Counter[Soundness] = Counter()
     unsound = []
     for proof in workspace.mirror.prove(*done.artifacts) if done.artifacts else ():
-        counts[proof.loaded.sound] += 1
-        if not proof.loaded.sound:
+        counts[proof.loaded.verdict] += 1
+        if proof.loaded.verdict is Soundness.UNSOUND:
             unsound.append(proof.name)
             click.echo(f"{click.style('unsound   ', fg='red')}  {proof.error}", err=as_json)
     if counts:
-        remark(f"{many(counts[True], 'weight file')} sound, {counts[False]} not", quiet=quiet or as_json)
+        remark(judged(counts), quiet=quiet or as_json)
     return unsound
 
 

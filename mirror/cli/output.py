@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
+
+from mirror.compare.finding import Soundness
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,6 +39,15 @@ def brief(text: str) -> str:
 def many(count: int, thing: str) -> str:
     """Return a number of things: ``1 file``, ``2 files``."""
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def judged(weights: Mapping[Soundness, int]) -> str:
+    """Return how many weight files are sound, and how many are not."""
+    unread = weights.get(Soundness.UNREAD, 0)
+    more = f", {unread} not read" if unread else ""
+    return (
+        f"{many(weights.get(Soundness.SOUND, 0), 'weight file')} sound, {weights.get(Soundness.UNSOUND, 0)} not{more}"
+    )
 
 
 def for_a_person(count: int) -> str:

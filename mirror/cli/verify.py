@@ -6,13 +6,14 @@ import re
 import shlex
 import threading
 import time
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
 
-from mirror.cli.output import emit, json_option, many, quiet_option, remark, size
-from mirror.compare.finding import Severity
+from mirror.cli.output import emit, json_option, judged, many, quiet_option, remark, size
+from mirror.compare.finding import Severity, Soundness
 from mirror.errors import IntegrityError, UnsoundError
 
 if TYPE_CHECKING:
@@ -143,15 +144,15 @@ def verify(
             _load(workspace.mirror, names, report, portion, begun, forward=level == "forward")
             if transformers and not _over(portion, begun):
                 _ask(workspace.mirror, names, report, portion, begun)
-        remark(f"{many(report.sound, 'weight file')} sound, {report.unsound} not", quiet=quiet or as_json)
+        remark(judged(report.weights), quiet=quiet or as_json)
     if report.bad:
         command = shlex.join(("minibert-mirror", "repair", *selectors))
         raise IntegrityError(
             f"{many(report.bad, 'blob')} {'is' if report.bad == 1 else 'are'} not what was recorded",
             hint=f"`{command}` fetches what is bad, and only that",
         )
-    if report.unsound:
-        raise UnsoundError(f"{many(report.unsound, 'weight file')} {'is' if report.unsound == 1 else 'are'} unsound")
+    if unsound := report.weights[Soundness.UNSOUND]:
+        raise UnsoundError(f"{many(unsound, 'weight file')} {'is' if unsound == 1 else 'are'} unsound")
 
 
 def _over(portion: Portion, begun: float) -> bool:
@@ -184,7 +185,8 @@ class _Report:
     """Prints verdicts and counts them."""
 
     def __init__(self, level: str, *, as_json: bool) -> None:
-        self.good = self.bad = self.read = self.left = self.sound = self.unsound = 0
+        self.good = self.bad = self.read = self.left = 0
+        self.weights: Counter[Soundness] = Counter()
         self.artifacts: dict[str, None] = {}
         self._level = level
         self._as_json = as_json
@@ -219,14 +221,13 @@ class _Report:
 
     def tell_weights(self, proof: Proof) -> None:
         loaded = proof.loaded
-        self.sound += loaded.sound
-        self.unsound += not loaded.sound
+        self.weights[loaded.verdict] += 1
         if self._as_json:
             emit(
                 {
                     "weights": proof.name,
                     "sha256": loaded.weights.blob,
-                    "status": "sound" if loaded.sound else "unsound",
+                    "status": loaded.verdict.value,
                     "level": self._level,
                     "format": loaded.format,
                     "family": loaded.family,
@@ -238,16 +239,17 @@ class _Report:
             )
             return
         if not loaded.sound:
-            click.echo(f"{click.style('unsound', fg='red')}  {proof.name}")
+            word, colour = ("unsound", "red") if loaded.verdict is Soundness.UNSOUND else ("unread", "yellow")
+            click.echo(f"{click.style(word, fg=colour)}  {proof.name}")
         for one in loaded.findings:
-            if one.severity is not Severity.NOTE:
+            if one.severity is not Severity.NOTE or loaded.verdict is Soundness.UNREAD:
                 colour = "red" if one.severity is Severity.ERROR else "yellow"
                 about = f"{one.tensor}: " if one.tensor else ""
                 name = "" if not loaded.sound else f"{proof.name}: "
                 click.echo(f"  {click.style(one.severity.value, fg=colour)}  {name}{about}{one.text}")
 
     def tell_opinion(self, opinion: Opinion) -> None:
-        self.unsound += not opinion.agrees
+        self.weights[Soundness.UNSOUND] += not opinion.agrees
         if self._as_json:
             emit(
                 {

@@ -111,7 +111,7 @@ def _print(one: Explanation) -> None:
 
 def _print_weights(weights: WeightsRow) -> None:
     parameters = "" if weights.parameters is None else f", {weights.parameters:,} parameters"
-    colour = "green" if weights.verdict == "sound" else "red"
+    colour = {"sound": "green", "unread": "yellow"}.get(weights.verdict, "red")
     kind = " ".join(filter(None, (weights.format, weights.family))) or "not readable"
     _line("weights", f"{kind}{parameters}: {click.style(weights.verdict, fg=colour)}")
     for group, root in weights.roots.items():

@@ -32,3 +32,12 @@ class Finding(NamedTuple):
     def __str__(self) -> str:
         where = f"{self.tensor}: " if self.tensor else ""
         return f"{self.step}: {self.severity}: {where}{self.text}"
+
+
+class Soundness(StrEnum):
+    """What a weight file is; its value is how people and the ledger write it."""
+
+    SOUND = "sound"
+    UNSOUND = "unsound"
+    #: It cannot be read, and nobody promised that it can: of no model of ours, or perhaps no weights at all.
+    UNREAD = "unread"

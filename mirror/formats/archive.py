@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple, cast
 from mirror.digests import MultiDigest
 from mirror.errors import ArchiveError
 from mirror.formats.reader import ForwardReader, GuardedReader
+from mirror.formats.zip_layout import check_covered, where_cut
 from mirror.model import safe_path
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 _PIECE = 1 << 18
 #: Ratios are judged only above this size: a small file of spaces compresses well.
 _RATIO_FROM = 1 << 20
-#: Fixed part of a zip member's local header (APPNOTE 4.3.7).
-_LOCAL_HEADER = 30
 #: The others are rare, and some need as much memory as their writer wishes (lzma).
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _ENCRYPTED = 0x1 | 0x40 | 0x2000  # APPNOTE 4.4.4, bits 0, 6 and 13
@@ -130,9 +129,7 @@ class _Pass(NamedTuple):
 
 
 def _zip(file: IO[bytes], limits: Limits, reading: _Pass) -> tuple[Member, ...]:
-    length = file.seek(0, io.SEEK_END)
-    # zipfile reads the directory in one piece, however long it says it is.
-    with zipfile.ZipFile(GuardedReader(file, limits.names)) as archive:
+    with _opened(file, limits) as archive:
         infos = archive.infolist()
         _check_count(len(infos), limits)
         files = [info for info in infos if not _is_directory(info)]
@@ -142,8 +139,18 @@ def _zip(file: IO[bytes], limits: Limits, reading: _Pass) -> tuple[Member, ...]:
         for info in infos:
             _check_zip_member(info, limits)
         _check_total(sum(info.file_size for info in infos), limits)
-        _check_overlap(infos, length)
+        check_covered(file, infos, archive.start_dir, archive.comment)
         return tuple(_zip_member(archive, info, reading) for info in files)
+
+
+def _opened(file: IO[bytes], limits: Limits) -> zipfile.ZipFile:
+    try:
+        # It reads the directory in one piece, however long that says it is.
+        return zipfile.ZipFile(GuardedReader(file, limits.names))
+    except zipfile.BadZipFile as error:
+        if zipfile.is_zipfile(file):
+            raise
+        raise ArchiveError(where_cut(file)) from error
 
 
 def _is_directory(info: zipfile.ZipInfo) -> bool:
@@ -162,20 +169,6 @@ def _check_zip_member(info: zipfile.ZipInfo, limits: Limits) -> None:
     if _is_directory(info) and info.file_size:
         raise ArchiveError("a directory that has bytes", member=name)
     _check_ratio(info.file_size, info.compress_size, limits, name)
-
-
-def _check_overlap(infos: Iterable[zipfile.ZipInfo], length: int) -> None:
-    """Refuse members that share packed bytes: a few of them unpack to petabytes.
-
-    Source: D. Fifield, A better zip bomb, WOOT 2019.
-    """
-    end = 0
-    for info in sorted(infos, key=lambda each: each.header_offset):
-        if info.header_offset < end:
-            raise ArchiveError("overlaps the member before it", member=info.orig_filename)
-        end = info.header_offset + _LOCAL_HEADER + len(info.orig_filename) + info.compress_size
-    if end > length:
-        raise ArchiveError("members reach beyond the end of the archive")
 
 
 def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, reading: _Pass) -> Member:

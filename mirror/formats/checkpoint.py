@@ -24,6 +24,8 @@ MAX_TENSORS = 20_000
 MAX_DIMS = 8
 MAX_DIM = 1 << 40
 MAX_NAME = 400
+#: Layers that share their weights may be stored once, and named again for each of them: ALBERT's largest has 24.
+MOST_TIED = 32
 _MAX_ELEMENTS = 1 << 50
 
 #: How elements lie in a file, by the dtype's name as safetensors writes it. numpy has no
@@ -85,6 +87,22 @@ class Checkpoint(NamedTuple):
 def as_bytes(source: Buffer) -> memoryview:
     """Return ``source`` as read-only bytes, without a copy."""
     return memoryview(source).cast("B").toreadonly()
+
+
+def check_total(checkpoint: Checkpoint, size: int) -> Checkpoint:
+    """Refuse tensors that make a file many times larger than it is: one storage under thousands of names.
+
+    Args:
+        checkpoint: What was read.
+        size: Bytes of the file, or of index and data.
+
+    Raises:
+        FormatError: There are more than ``MOST_TIED`` times as many bytes of tensors.
+    """
+    total = sum(one.array.nbytes for one in checkpoint.tensors)
+    if total > MOST_TIED * size:
+        raise FormatError(f"tensors of {total} bytes in a file of {size}: the same numbers under many names")
+    return checkpoint
 
 
 def check_name(name: str) -> None:

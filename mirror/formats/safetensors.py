@@ -8,12 +8,12 @@ Source: huggingface/safetensors README, "Format".
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from mirror.errors import FormatError
 from mirror.formats.checkpoint import LAYOUT, MAX_TENSORS, Checkpoint, Tensor, as_bytes, check_count, check_name, view
+from mirror.formats.strict_json import Bounds, parse_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,12 +22,10 @@ if TYPE_CHECKING:
 
 _LENGTH = 8
 _MAX_HEADER = 16 << 20
-_MAX_DIGITS = 19
 _FIELDS = frozenset({"dtype", "shape", "data_offsets"})
 _METADATA = "__metadata__"
-#: Objects and numbers of the largest header that we take: the hooks of the JSON parser are slow.
-_MAX_OBJECTS = MAX_TENSORS + 2
-_MAX_NUMBERS = 10 * MAX_TENSORS
+#: A tensor is one object with two lists; it has eight axes at the most, so thirteen commas. Metadata is text.
+_BOUNDS = Bounds(_MAX_HEADER, objects=2 * MAX_TENSORS, lists=3 * MAX_TENSORS, values=20 * MAX_TENSORS)
 
 
 def read(source: Buffer) -> Checkpoint:
@@ -58,59 +56,16 @@ def read(source: Buffer) -> Checkpoint:
 def _header(text: bytes) -> dict[str, Any]:
     if not text.startswith(b"{"):
         raise FormatError("the header is no JSON object", at=_LENGTH)
-    counter = _Counter()
-    try:
-        found = json.loads(
-            text.decode(),
-            object_pairs_hook=counter.object,
-            parse_int=counter.integer,
-            parse_float=_no_number,
-            parse_constant=_no_number,
-        )
-    except UnicodeDecodeError as error:
-        raise FormatError("the header is no UTF-8", at=_LENGTH + error.start) from error
-    except RecursionError as error:
-        raise FormatError("the header is nested too deeply", at=_LENGTH) from error
-    except json.JSONDecodeError as error:
-        raise FormatError(f"the header is no JSON: {error.msg}", at=_LENGTH + error.pos) from error
-    assert isinstance(found, dict)  # it begins with a brace
-    return found
-
-
-class _Counter:
-    """The hooks of the JSON parser, which give up where there is too much."""
-
-    def __init__(self) -> None:
-        self._objects = self._numbers = 0
-
-    def object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        self._objects += 1
-        if self._objects > _MAX_OBJECTS:
-            raise FormatError("a header of too many objects", at=_LENGTH)
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            raise FormatError(f"{_first_twice(pairs)} is there twice", at=_LENGTH)
-        return found
-
-    def integer(self, text: str) -> int:
-        self._numbers += 1
-        if self._numbers > _MAX_NUMBERS or len(text) > _MAX_DIGITS:
-            raise FormatError("a header of too many, or too long, numbers", at=_LENGTH)
-        return int(text)
-
-
-def _first_twice(pairs: list[tuple[str, Any]]) -> str:
-    seen: set[str] = set()
-    return next(ascii(name[:60]) for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-
-
-def _no_number(text: str) -> Any:
-    raise FormatError(f"{text[:20]} where only whole numbers may be", at=_LENGTH)
+    return parse_object(text, _BOUNDS, begins=_LENGTH, floats=False)
 
 
 def _metadata(found: object) -> Mapping[str, str]:
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
         raise FormatError("metadata that is not text", at=_LENGTH)
+    try:
+        "".join((*found, *found.values())).encode()
+    except UnicodeEncodeError as error:  # half a surrogate is text to JSON, and to nobody else
+        raise FormatError("metadata that is not text", at=_LENGTH) from error
     return found
 
 

@@ -8,11 +8,13 @@ Source: PKWARE APPNOTE 6.3.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
 from zlib_ng.zlib_ng import crc32
 
 from mirror.errors import FormatError
+from mirror.formats.reader import ViewReader
+from mirror.formats.zip_layout import where_cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -81,7 +83,9 @@ def _directory(data: memoryview) -> _Directory:
         raise FormatError(f"a zip of {len(data)} bytes")
     magic, *short, comment = _END.unpack_from(data, end)
     if magic != b"PK\x05\x06" or comment:
-        raise FormatError("a zip that is cut off, or has bytes after its end", at=end)
+        if data[-_END.size - _NONE16 :].tobytes().find(b"PK\x05\x06") < 0:
+            raise FormatError(where_cut(cast("IO[bytes]", ViewReader(data))))
+        raise FormatError("a zip that has bytes after its end", at=end)
     locator = end - _LOCATOR.size
     wide = locator >= 0 and bytes(data[locator : locator + 4]) == b"PK\x06\x07"
     stop = locator - _END64.size if wide else end

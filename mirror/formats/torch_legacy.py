@@ -58,12 +58,15 @@ def _storages(data: memoryview, at: int, keys: object, wanted: dict[str, Storage
     if len(keys) != len(wanted) or set(keys) != wanted.keys():
         raise FormatError("the list of storages is not that of the tensors", at=at)
     held = {}
+    whole = at + sum(_COUNT + wanted[key].size for key in keys)
     for key in keys:
         storage = wanted[key]
         count = int.from_bytes(data[at : at + _COUNT], "little", signed=True)
         begin = at + _COUNT
-        if count != storage.length or begin + storage.size > len(data):
-            raise FormatError(f"storage {key} has {count} elements instead of {storage.length}, or is cut off", at=at)
+        if begin <= len(data) and count != storage.length:
+            raise FormatError(f"storage {key} has {count} elements instead of {storage.length}", at=at)
+        if begin + storage.size > len(data):
+            raise FormatError(f"cut off at byte {len(data)} of {whole}")
         held[key] = data[begin : begin + storage.size]
         at = begin + storage.size
     if at != len(data):

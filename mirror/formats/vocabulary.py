@@ -9,13 +9,13 @@ well; whether a finding matters is for the caller to say.
 
 from __future__ import annotations
 
-import json
 import unicodedata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mirror.errors import FormatError
 from mirror.formats.checkpoint import as_bytes
 from mirror.formats.protobuf import Wire, known_fields
+from mirror.formats.strict_json import Bounds, parse_object
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,9 +30,7 @@ ALBERT_SPECIAL = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
 #: The largest vocabulary that BERT's family has is of 120,000 tokens, in 2 MB.
 _MAX_TOKENS = 150_000
 _MAX_BYTES = 8 << 20
-_MAX_OBJECTS = 20_000
-_MAX_NUMBERS = 2 * _MAX_TOKENS
-_MAX_DIGITS = 19
+_JSON = Bounds(_MAX_BYTES, objects=20_000, lists=2 * _MAX_TOKENS, values=4 * _MAX_TOKENS)
 _SHOWN = 5
 
 _MODEL = {1: Wire.BYTES, 2: Wire.BYTES, 3: Wire.BYTES, 4: Wire.BYTES, 5: Wire.BYTES}
@@ -74,7 +72,7 @@ def read_tokenizer_json(source: Buffer) -> tuple[str, ...]:
 
     Source: huggingface/tokenizers, ``models/wordpiece/serialization.rs``, ``models/unigram/serialization.rs``.
     """
-    found = _json(_bounded(source))
+    found = parse_object(bytes(as_bytes(source)), _JSON)
     model = found.get("model")
     if not isinstance(model, dict) or model.get("type", "WordPiece") not in ("WordPiece", "Unigram"):
         raise FormatError("no model of type WordPiece or Unigram")
@@ -160,50 +158,6 @@ def _checked(tokens: Sequence[str]) -> tuple[str, ...]:
         number, token = next((at, each) for at, each in enumerate(tokens) if first.setdefault(each, at) != at)
         raise FormatError(f"token {number}, {token[:60]!a}, is token {first[token]} already")
     return tuple(tokens)
-
-
-def _json(data: bytes) -> dict[str, Any]:
-    hooks = _Hooks()
-    try:
-        text = data.decode()
-        found = json.loads(text, object_pairs_hook=hooks.object, parse_int=hooks.integer, parse_constant=_no_constant)
-    except UnicodeDecodeError as error:
-        raise FormatError("no UTF-8", at=error.start) from error
-    except RecursionError as error:
-        raise FormatError("nested too deeply") from error
-    except json.JSONDecodeError as error:
-        raise FormatError(f"no JSON: {error.msg}", at=len(text[: error.pos].encode())) from error
-    if not isinstance(found, dict):
-        raise FormatError("no JSON object", at=0)
-    return found
-
-
-class _Hooks:
-    """The hooks of the JSON parser, which give up where there is too much."""
-
-    def __init__(self) -> None:
-        self._objects = self._numbers = 0
-
-    def object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        self._objects += 1
-        if self._objects > _MAX_OBJECTS:
-            raise FormatError("too many objects")
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            seen: set[str] = set()
-            twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value] # set.add says None
-            raise FormatError(f"{twice[:60]!a} is there twice")
-        return found
-
-    def integer(self, text: str) -> int:
-        self._numbers += 1
-        if self._numbers > _MAX_NUMBERS or len(text) > _MAX_DIGITS:
-            raise FormatError("too many, or too long, numbers")
-        return int(text)
-
-
-def _no_constant(text: str) -> Any:
-    raise FormatError(f"{text} where only numbers may be")
 
 
 # Rules.

@@ -112,7 +112,7 @@ class WeightsRow(NamedTuple):
         member: Prefix of the checkpoint in the archive; empty for a file that is weights itself.
         format: Of ``formats.Checkpoint``; None when it could not be read.
         family: ``bert``, ``albert`` …; None when it could not be told.
-        verdict: ``sound`` or ``unsound``.
+        verdict: ``sound``, ``unsound`` or ``unread``.
         parameters: Elements of its tensors, tied ones once; None when it could not be read.
         roots: Canonical digest of each group of tensors, hex.
         findings: What there was to say: step, severity, tensor, text.

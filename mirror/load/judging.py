@@ -6,14 +6,16 @@ passed over.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mirror.compare import structure, values
 from mirror.compare.digest import TensorDigest, digests, roots
-from mirror.compare.finding import Finding, Severity
+from mirror.compare.finding import Finding, Severity, Soundness
 from mirror.compare.names import canonical
 from mirror.compare.sizes import Sizes
 from mirror.errors import FormatError, MirrorError
+from mirror.formats.sniff import HEAD, TAIL, impostor, kind_of
 from mirror.load import words
 from mirror.load.known import Known, configurations, contradictions, misprinted, parsed
 from mirror.load.reading import read
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Of the norms of all four families, where a configuration does not say.
 _EPS = 1e-12
+#: What a trainer leaves beside the weights, in a format of theirs: Hugging Face's writes all of these.
+_TRAINING = re.compile(r"(^|[/!])(training_args|optimizer|scheduler|scaler|rng_state[^/]*)\.(bin|pt|pth)$")
 _CONTAINER, _STRUCTURE, _CONFIGURATION = "container", "structure", "configuration"
 
 
@@ -54,9 +58,16 @@ class Loaded(NamedTuple):
     answer: Answer | None = None
 
     @property
+    def verdict(self) -> Soundness:
+        """What it is; only what was read can be sound."""
+        if any(one.severity is Severity.ERROR for one in self.findings):
+            return Soundness.UNSOUND
+        return Soundness.UNREAD if self.format is None else Soundness.SOUND
+
+    @property
     def sound(self) -> bool:
-        """Whether nothing that was found is an error."""
-        return not any(one.severity is Severity.ERROR for one in self.findings)
+        """Whether it was read, and nothing that was found is an error."""
+        return self.verdict is Soundness.SOUND
 
 
 def judge(
@@ -104,9 +115,19 @@ def judge(
 
 def _gravity(weights: Weights, known: Known) -> Severity:
     """Return how much it weighs that a file cannot be read: of other models than ours, nobody promised that it can."""
-    if not weights.surely:
+    if _TRAINING.search(weights.name) or not (weights.surely or _pretends(weights.parts[0])):
         return Severity.NOTE
     return Severity.ERROR if known.family else Severity.WARNING
+
+
+def _pretends(data: memoryview) -> bool:
+    """Whether bytes begin as weights do, or as what often lies in their place."""
+    head = bytes(data[:HEAD])
+    try:
+        kind_of(head, bytes(data[-TAIL:]), len(data))
+    except FormatError:
+        return impostor(head, len(data)) is not None
+    return True
 
 
 def unread(weights: Weights, error: MirrorError, severity: Severity) -> Loaded:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mirror.compare.finding import Finding, Severity
 from mirror.errors import FormatError
+from mirror.formats.strict_json import Bounds, parse_object
 from mirror.load.material import texts_beside
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Configurations, the one that speaks for the weights beside it first.
 _CONFIGS = (r"config\.json", r"bert_config\.json", r"albert_config\.json", r"model_config\.json")
+#: Those with the names of ten thousand classes, there and back, have a few hundred kB.
+_BOUNDS = Bounds(4 << 20, objects=10_000, lists=10_000, values=200_000)
 _UNITS = {"K": 10**3, "M": 10**6, "B": 10**9}
 #: Part by which a printed figure may miss the exact one; publishers round and cut.
 _ROUNDED = 0.04
@@ -49,12 +51,9 @@ def parsed(path: str, text: memoryview) -> dict[str, Any]:
         FormatError: It is none.
     """
     try:
-        found = json.loads(bytes(text))
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path} is no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise FormatError(f"{path} is no JSON object")
-    return found
+        return parse_object(bytes(text[: _BOUNDS.size + 1]), _BOUNDS)
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error
 
 
 def contradictions(one: Mapping[str, Any], other: Mapping[str, Any], names: tuple[str, str]) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ import posixpath
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from mirror.formats.sniff import TAIL, is_table
 from mirror.load.opening import mapped
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 _SINGLE = re.compile(r"\.(bin|pt|pth|safetensors|pdparams|msgpack|h5)$", re.IGNORECASE)
 #: Names that only a model's weights have; what else ends like them may be something else.
 _SURELY = re.compile(r"(^|/)((pytorch_model|flax_model|tf_model)[^/]*|[^/]*\.(safetensors|pdparams))$", re.IGNORECASE)
-_SHARD = re.compile(r"\.data-[0-9]{5}-of-[0-9]{5}$")
+#: How a shard of a TensorFlow checkpoint's data ends; the index beside it has the same name before that.
+SHARD = re.compile(r"\.data-[0-9]{5}-of-[0-9]{5}$")
+_INDEX = ".index"
 _TEXT = re.compile(r"(config\.json|vocab\.txt|tokenizer\.json|spiece\.model|30k-clean\.model)$", re.IGNORECASE)
 _ARCHIVE = re.compile(r"\.(zip|tar\.gz|tgz)$", re.IGNORECASE)
 #: Bytes of the largest text that is looked at.
@@ -72,7 +75,7 @@ class Material(NamedTuple):
 
 def may_hold_weights(path: str) -> bool:
     """Whether a file of that name is worth a look."""
-    return path.endswith(".index") or _SINGLE.search(path) is not None or _ARCHIVE.search(path) is not None
+    return path.endswith(_INDEX) or any(pattern.search(path) for pattern in (_SINGLE, SHARD, _ARCHIVE))
 
 
 def archives(files: Iterable[HeldFile]) -> list[HeldFile]:
@@ -117,7 +120,7 @@ def texts_beside(texts: Mapping[str, memoryview], name: str) -> dict[str, memory
 
 
 def _is_wanted(path: str) -> bool:
-    return any(pattern.search(path) for pattern in (_SINGLE, _SHARD, _TEXT)) or path.endswith(".index")
+    return any(pattern.search(path) for pattern in (_SINGLE, SHARD, _TEXT)) or path.endswith(_INDEX)
 
 
 def _material(data: Mapping[str, memoryview], blobs: Mapping[str, str], archive: HeldFile | None = None) -> Material:
@@ -126,20 +129,25 @@ def _material(data: Mapping[str, memoryview], blobs: Mapping[str, str], archive:
     def weights(path: str, parts: tuple[memoryview, ...], *, surely: bool) -> Weights:
         if archive is None:
             return Weights(path, blobs[path], "", parts, surely)
-        return Weights(outer + path, archive.sha256, path.removesuffix(".index"), parts, surely)
+        return Weights(outer + path, archive.sha256, path.removesuffix(_INDEX), parts, surely)
 
     found = [
         weights(path, (view,), surely=bool(_SURELY.search(path))) for path, view in data.items() if _SINGLE.search(path)
     ]
-    found += [weights(path, (data[path], *shards), surely=True) for path, shards in _checkpoints(data)]
+    found += [weights(path, parts, surely=True) for path, parts in _checkpoints(data)]
     texts = {outer + path: view for path, view in data.items() if _TEXT.search(path) and len(view) <= _MAX_TEXT}
     return Material(tuple(found), texts)
 
 
-def _checkpoints(data: Mapping[str, memoryview]) -> Iterator[tuple[str, list[memoryview]]]:
-    """Yield each index that has data beside it, and the data's shards in their order."""
-    for path in data:
-        prefix = path.removesuffix(".index")
-        names = sorted(name for name in data if name.startswith(f"{prefix}.data-") and _SHARD.search(name))
-        if prefix != path and names:
-            yield path, [data[name] for name in names]
+def _checkpoints(data: Mapping[str, memoryview]) -> Iterator[tuple[str, tuple[memoryview, ...]]]:
+    """Yield each index of a checkpoint, followed by the shards of its data in their order; and what lost the other."""
+    shards: dict[str, list[str]] = {}
+    for path in sorted(data):
+        if match := SHARD.search(path):
+            shards.setdefault(path[: match.start()], []).append(path)
+    for path, view in data.items():
+        names = shards.pop(path.removesuffix(_INDEX), []) if path.endswith(_INDEX) else []
+        # Others call files so as well: search engines do.
+        if names or (path.endswith(_INDEX) and is_table(bytes(view[-TAIL:]))):
+            yield path, (view, *(data[name] for name in names))
+    yield from ((path, (data[path],)) for names in shards.values() for path in names)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.errors import UsageError
 from mirror.formats.sniff import HEAD, TAIL, kind_of
-from mirror.load.material import HeldFile, Weights, inside
+from mirror.load.material import SHARD, HeldFile, Weights, inside
 from mirror.load.opening import mapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_SHARD = re.compile(r"\.data-[0-9]{5}-of-[0-9]{5}$")
 #: How the index of a TensorFlow checkpoint ends.
 INDEX = ".index"
 _ARCHIVES = frozenset({"zip", "gzip"})
@@ -81,7 +79,7 @@ def files(where: Path) -> Iterator[Outside]:
         prefix = path.name.removesuffix(INDEX)
         shards: list[Path] = []
         if prefix != path.name:
-            shards = sorted(p for p in path.parent.iterdir() if _SHARD.search(p.name) and _prefix(p) == prefix)
+            shards = sorted(p for p in path.parent.iterdir() if SHARD.search(p.name) and _prefix(p) == prefix)
         yield Outside(path, tuple(shards), mapped(path))
 
 
@@ -96,11 +94,11 @@ def _below(folder: Path) -> Iterator[Path]:
 
 def _spokesman(path: Path) -> Path:
     """Return the index that speaks for a shard; any other file speaks for itself."""
-    if not _SHARD.search(path.name):
+    if not SHARD.search(path.name):
         return path
     index = path.with_name(_prefix(path) + INDEX)
     return index if index.is_file() else path
 
 
 def _prefix(shard: Path) -> str:
-    return _SHARD.sub("", shard.name)
+    return SHARD.sub("", shard.name)

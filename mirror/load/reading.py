@@ -6,14 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from mirror.errors import FormatError
-from mirror.formats.sniff import kind_of
+from mirror.formats.checkpoint import check_total
+from mirror.formats.sniff import HEAD, TAIL, kind_of
+from mirror.load.material import SHARD
 
 if TYPE_CHECKING:
     from mirror.formats.checkpoint import Checkpoint
     from mirror.load.material import Weights
 
-#: Bytes at the beginning and at the end of a file that tell what it is.
-_HEAD, _TAIL = 4096, 48
 #: Each kind's module: only what is there is imported.
 _READERS = {
     "safetensors": "safetensors",
@@ -37,10 +37,14 @@ def read(weights: Weights) -> Checkpoint:
 
         checkpoint = tf_checkpoint.read(data, weights.parts[1:])
         tf_checkpoint.check_crcs(checkpoint)
-        return checkpoint
-    kind = kind_of(bytes(data[:_HEAD]), bytes(data[-_TAIL:]), len(data))
+        return check_total(checkpoint, sum(map(len, weights.parts)))
+    if SHARD.search(weights.name):
+        raise FormatError("data of a checkpoint whose index is not beside them")
+    kind = kind_of(bytes(data[:HEAD]), bytes(data[-TAIL:]), len(data))
+    if kind == "tensorflow":
+        raise FormatError("the index of a checkpoint whose data are not beside it")
     if kind not in _READERS:
         raise FormatError(f"a {kind} file, where weights should be")
     module = import_module(f"mirror.formats.{_READERS[kind]}")
     found: Checkpoint = module.read(data)
-    return found
+    return check_total(found, len(data))

@@ -1,9 +1,8 @@
-"""Archives, unpacked while they are checked, into files that have no name."""
+"""Archives, unpacked while they are checked, into one file that has no name."""
 
 from __future__ import annotations
 
 import tempfile
-from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, cast
 
 from mirror.errors import FULL, ArchiveError, DiskFullError, StoreError
@@ -15,11 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+#: Each member begins at a multiple of this, as numbers in memory do.
+_ALIGNED = 64
+
 
 def unpacked(
     path: Path, wanted: Callable[[str], bool], scratch: Path, *, data: memoryview | None = None
 ) -> dict[str, memoryview]:
     """Return the wanted members of a zip or gzipped tar, by path.
+
+    All lie behind each other in one file: however many there are, only one is open.
 
     Args:
         path: The archive.
@@ -31,24 +35,32 @@ def unpacked(
         ArchiveError: It is damaged, built to harm, or no archive at all.
         StoreError: It cannot be read, or there is no room.
     """
-    with ExitStack() as open_files:
-        files: dict[str, IO[bytes]] = {}
+    spans: dict[str, tuple[int, int]] = {}
+    try:
+        # Without a buffer: what is left in one would be written when an error closes the file.
+        with tempfile.TemporaryFile(dir=scratch, buffering=0) as file:
 
-        def take(name: str, _: int) -> Callable[[bytes], object] | None:
-            if not wanted(name):
-                return None
-            files[name] = open_files.enter_context(tempfile.TemporaryFile(dir=scratch))
-            return files[name].write
+            def take(name: str, size: int) -> Callable[[bytes], object] | None:
+                if not wanted(name):
+                    return None
+                start = -(-file.seek(0, 2) // _ALIGNED) * _ALIGNED
+                file.seek(start)
+                spans[name] = start, start + size
+                return lambda piece: _write(file, piece)
 
-        try:
             with path.open("rb") if data is None else cast("IO[bytes]", ViewReader(data)) as archive:
                 members = list_members(archive, take=take)
-            for file in files.values():
-                file.flush()
-            views = {name: mapped_file(file) for name, file in files.items()}
-        except OSError as error:
-            kind = DiskFullError if error.errno in FULL else StoreError
-            raise kind(f"{path}, unpacked in {scratch}: {error.strerror or error}") from error
-    if members is None:
-        raise ArchiveError("neither a zip nor a gzipped tar")
-    return views
+            if members is None:
+                raise ArchiveError("neither a zip nor a gzipped tar")
+            held = mapped_file(file)
+    except OSError as error:
+        kind = DiskFullError if error.errno in FULL else StoreError
+        raise kind(f"{path}, unpacked in {scratch}: {error.strerror or error}") from error
+    return {name: held[start:stop] for name, (start, stop) in spans.items()}
+
+
+def _write(file: IO[bytes], piece: bytes) -> None:
+    """Write all of a piece: a file without a buffer takes what there is room for, and says how much that was."""
+    rest = memoryview(piece)
+    while rest:
+        rest = rest[file.write(rest) :]

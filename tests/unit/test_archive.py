@@ -22,6 +22,8 @@ from mirror.formats.archive import Limits, Member, list_members
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from typing_extensions import Buffer
+
 VOCAB = b"[PAD]\n[UNK]\n" * 500
 WEIGHTS = random.Random(1).randbytes(20_000)
 FILES = {"uncased_L-2/vocab.txt": VOCAB, "uncased_L-2/bert_model.ckpt": WEIGHTS, "uncased_L-2/empty": b""}
@@ -186,6 +188,69 @@ def test_members_that_share_their_bytes_are_refused() -> None:
     packed[second + 42 : second + 46] = packed[directory + 42 : directory + 46]  # offset of the local header
     with pytest.raises(ArchiveError, match="overlap"):
         list_members(bytes(packed))
+
+
+class Unseekable(io.RawIOBase):
+    """A pipe: who writes a zip into it has to put lengths behind what they are of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.data = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, piece: Buffer, /) -> int:
+        self.data += piece
+        return len(memoryview(piece))
+
+
+def test_lengths_behind_the_members_64_bit_fields_and_a_comment_are_read() -> None:
+    pipe = Unseekable()
+    with zipfile.ZipFile(pipe, "w") as archive:
+        for name, data in FILES.items():
+            with archive.open(name, "w", force_zip64=True) as member:
+                member.write(data)
+        archive.comment = b"from a pipe"
+    members = list_members(bytes(pipe.data))
+    assert members is not None
+    assert [one.path for one in members] == list(FILES)
+
+
+SLACK: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "before the first": (lambda zip_: b"PK\x03\x04hidden" + zip_, "10 bytes before it belong to no member"),
+    "after the last record": (lambda zip_: zip_ + b"x", "around its last record"),
+    "before the directory": (
+        lambda zip_: _shifted(zip_, zip_.index(b"PK\x01\x02"), bytes(600)),
+        "600 bytes before it belong to no member",
+    ),
+}
+
+
+def _shifted(zip_: bytes, at: int, hidden: bytes) -> bytes:
+    """Put bytes before the directory, and its new place into the last record."""
+    whole = bytearray(zip_[:at] + hidden + zip_[at:])
+    whole[-6:-2] = (at + len(hidden)).to_bytes(4, "little")
+    return bytes(whole)
+
+
+@pytest.mark.parametrize("where", SLACK)
+def test_bytes_that_belong_to_no_member_are_refused(where: str) -> None:
+    change, said = SLACK[where]
+    packed = change(zipped(FILES))
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:  # as others see it
+        assert archive.testzip() is None
+    with pytest.raises(ArchiveError, match=said):
+        list_members(packed)
+
+
+@pytest.mark.parametrize("lost", [1, 30, 200, 20_000])
+def test_a_zip_that_was_cut_off_says_where(lost: int) -> None:
+    packed = zipped({"model/weights.bin": random.Random(1).randbytes(30_000)})[:-lost]
+    with pytest.raises(ArchiveError, match=f"cut off at byte {len(packed)}, in") as caught:
+        list_members(packed)
+    assert "'model/weights.bin'" in str(caught.value)
+    assert (", which goes on to byte 30" in str(caught.value)) is (lost >= 200)
 
 
 def test_a_directory_of_names_beyond_measure_is_not_read() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import resource
 import tempfile
 import zipfile
 from pathlib import Path
@@ -13,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from mirror.compare.finding import Severity
-from mirror.errors import ArchiveError, StoreError
+from mirror.compare.finding import Severity, Soundness
+from mirror.errors import ArchiveError, DiskFullError, StoreError
 from mirror.load.judging import Loaded, judge
 from mirror.load.known import Known
 from mirror.load.material import HeldFile, archives, beside, inside
@@ -158,7 +160,9 @@ def test_configurations_that_contradict_each_other_are_named(shelf: Shelf) -> No
     ]
 
 
-@pytest.mark.parametrize("text", [b"{", b"[]", b"\xff", b"[" * 100_000, b'{"hidden_size": "x"}', b"{}"])
+@pytest.mark.parametrize(
+    "text", [b"{", b"[]", b"\xff", b"[" * 9_000, b"[" * 100_000, b" " * (5 << 20), b'{"hidden_size": "x"}', b"{}"]
+)
 def test_a_configuration_that_is_none_is_named(shelf: Shelf, text: bytes) -> None:
     shelf.put("model.safetensors", TINY.safetensors())
     shelf.put("config.json", text)
@@ -237,6 +241,72 @@ def test_impostors_are_named_and_never_run(shelf: Shelf, kind: str) -> None:
     assert not loaded.sound
     assert error.startswith("container: error: ")
     assert word in error
+
+
+@pytest.mark.parametrize("path", ["bert.pt", "weights.pth", "model.bin"])
+@pytest.mark.parametrize("kind", [*IMPOSTORS, "cut off", "legacy cut off"])
+def test_what_cannot_be_read_is_not_sound_whatever_it_is_called(shelf: Shelf, path: str, kind: str) -> None:
+    cut = {"cut off": TINY.torch(), "legacy cut off": TINY.torch(legacy=True)}
+    shelf.put(path, cut[kind][:-1000] if kind in cut else IMPOSTORS[kind][0])
+    (loaded,) = shelf.judged()
+    assert loaded.verdict is Soundness.UNSOUND
+    (loaded,) = shelf.judged(Known())
+    assert (loaded.verdict, loaded.sound) == (Soundness.UNREAD, False)
+    assert said(loaded, Severity.WARNING)
+
+
+def test_bytes_that_may_be_anything_are_not_read_and_no_error(shelf: Shelf) -> None:
+    shelf.put("big.bin", hashlib.sha256(b"").digest() * 100)
+    (loaded,) = shelf.judged()
+    assert loaded.verdict is Soundness.UNREAD
+    assert "unknown: begins with" in said(loaded, Severity.NOTE)[0]
+
+
+@pytest.mark.parametrize("left", ["bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001"])
+def test_half_a_checkpoint_is_no_checkpoint(shelf: Shelf, left: str) -> None:
+    whole = zipfile.ZipFile(io.BytesIO(TINY.google_archive()))
+    (name,) = [name for name in whole.namelist() if name.endswith(left)]
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as half:
+        half.writestr(left, whole.read(name))
+    shelf.put("half.zip", stream.getvalue())
+    shelf.put(left, whole.read(name))
+    for loaded in shelf.judged():
+        assert loaded.verdict is Soundness.UNSOUND
+        assert "not beside" in said(loaded)[0]
+    assert len(shelf.judged()) == 2
+
+
+def test_an_index_of_something_else_is_left_alone(shelf: Shelf) -> None:
+    shelf.put("faiss.index", b"IxFI" + bytes(100))
+    assert shelf.judged() == []
+
+
+def test_an_archive_of_more_files_than_may_be_open_is_unpacked(shelf: Shelf) -> None:
+    most = max(map(int, os.listdir("/dev/fd"))) + 20  # noqa: PTH208 -- names are wanted
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for number in range(2 * most):
+            archive.writestr(f"f{number}.bin", bytes([number % 251]) * number)
+    held = shelf.put("many.zip", stream.getvalue())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    try:
+        found = inside(held, shelf.root)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert [bytes(one.parts[0]) for one in found.weights] == [bytes([n % 251]) * n for n in range(2 * most)]
+
+
+def test_an_archive_for_which_there_is_no_room_is_a_full_disk(shelf: Shelf) -> None:
+    held = shelf.put("a.zip", TINY.google_archive())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(DiskFullError, match="unpacked in"):
+            inside(held, shelf.root)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_what_only_may_be_weights_is_told_and_what_no_model_of_ours_is_warned_of(shelf: Shelf) -> None:
