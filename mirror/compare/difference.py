@@ -17,7 +17,7 @@ import numpy as np
 
 from mirror.compare.finding import Severity
 from mirror.compare.names import have_same_bits
-from mirror.compare.values import look
+from mirror.compare.values import is_normal, look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -32,11 +32,6 @@ _PIECE = 1 << 14
 #: Dtypes whose every number is one of float32.
 _NARROW = frozenset({"F32", "F16", "BF16"})
 _FLOATS = _NARROW | {"F64"}
-#: Fewer elements say nothing about a distribution.
-_ENOUGH = 1024
-_SPREAD = 0.02
-#: Standard errors by which a sample may miss its distribution.
-_ERRORS = 4.0
 
 
 class Difference(NamedTuple):
@@ -250,25 +245,6 @@ def _fresh(one: CanonicalTensor) -> str:
         return f"every element is {low:g}" if low in {0.0, 1.0} else ""
     if one.array.ndim != 2:
         return ""
-    if any(found.severity is Severity.WARNING for found in look([one])) or _is_normal(one.array):
+    if any(found.severity is Severity.WARNING for found in look([one])) or is_normal(one.array.ravel(order="K")):
         return "distributed as an initialiser leaves it"
     return ""
-
-
-def _is_normal(array: NDArray[Any]) -> bool:
-    """Whether the elements may be drawn from the normal distribution that weights are initialised with.
-
-    Google cuts it at two standard deviations, which ``values.look`` knows; the others do not.
-    """
-    count = array.size
-    if count < _ENOUGH:
-        return False
-    sums = np.zeros(4)
-    for piece, _ in _pieces(array, array):
-        numbers = piece.astype("f8") / _SPREAD
-        squares = numbers * numbers
-        sums += numbers.sum(), squares.sum(), (squares * numbers).sum(), (squares * squares).sum()
-    mean, square, cube, fourth = sums / count
-    # Moments of a standard normal distribution, and the variances of their estimates.
-    expected = ((mean, 0, 1), (square, 1, 2), (cube, 0, 15), (fourth, 3, 96))
-    return all(abs(found - wanted) <= _ERRORS * math.sqrt(variance / count) for found, wanted, variance in expected)

@@ -9,6 +9,7 @@ cut at two standard deviations), ``transformers`` ``_init_weights``.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,8 +30,16 @@ _PIECE = 1 << 18
 #: No initialised weight of Google's is larger, and its standard deviation is that of the cut distribution.
 _CUT_AT = 0.04
 _CUT_SPREAD = (0.0170, 0.0182)
+#: Others do not cut it.
+_SPREAD = 0.02
+#: Standard errors by which a sample may miss its distribution.
+_ERRORS = 4.0
 #: Fewer elements say nothing about a distribution.
-_ENOUGH = 4096
+_ENOUGH = 1024
+#: Elements that are asked first, and the largest standard deviation that so many may have: eight errors off.
+_HEAD = 4096
+_SPREAD_OF_HEAD = 0.0218
+_MOMENTS_PIECE = 1 << 14
 _BF16_EXPONENT = 0x7F80
 
 
@@ -45,7 +54,7 @@ def look(tensors: Iterable[CanonicalTensor]) -> Iterator[Finding]:
         elif _is_constant(flat):
             constants[one.name] = _number(flat[0], one.dtype)
         elif one.dtype == "F32" and one.name.endswith(".weight") and _is_initialised(flat):
-            text = "distributed as BERT's initialiser leaves it: never trained?"
+            text = "distributed as an initialiser leaves it: never trained?"
             yield Finding(_STEP, Severity.WARNING, text, one.name)
     yield from _untrained(everything, constants)
 
@@ -99,11 +108,39 @@ def _number(element: Any, dtype: str) -> float:
 
 
 def _is_initialised(flat: NDArray[np.float32]) -> bool:
-    if flat.size < _ENOUGH or np.abs(flat[:_ENOUGH]).max() > _CUT_AT:
-        return False  # as good as every trained weight ends here
+    head = flat[:_HEAD]
+    if flat.size < _HEAD or not _CUT_SPREAD[0] < head.std() < _SPREAD_OF_HEAD:
+        return False  # most trained weights end here
+    if is_normal(flat):
+        return True
     if any(np.abs(piece).max() > _CUT_AT for piece in _pieces(flat)):
         return False
     return _CUT_SPREAD[0] < float(flat.std()) < _CUT_SPREAD[1]
+
+
+def is_normal(flat: NDArray[Any]) -> bool:
+    """Whether elements may be drawn from the normal distribution, not cut, that weights are initialised with.
+
+    Source: ``transformers`` ``_init_weights`` with an ``initializer_range`` of 0.02.
+    """
+    count = flat.size
+    if count < _ENOUGH:
+        return False
+    sums = np.zeros(4)
+    for start in range(0, count, _MOMENTS_PIECE):
+        numbers = flat[start : start + _MOMENTS_PIECE].astype("f8") / _SPREAD
+        squares = numbers * numbers
+        sums += numbers.sum(), squares.sum(), (squares * numbers).sum(), (squares * squares).sum()
+        if not start and not _has_moments(sums, min(count, _MOMENTS_PIECE)):
+            return False
+    return _has_moments(sums, count)
+
+
+def _has_moments(sums: NDArray[np.float64], count: int) -> bool:
+    mean, square, cube, fourth = sums / count
+    # Moments of a standard normal distribution, and the variances of their estimates.
+    expected = ((mean, 0, 1), (square, 1, 2), (cube, 0, 15), (fourth, 3, 96))
+    return all(abs(found - wanted) <= _ERRORS * math.sqrt(variance / count) for found, wanted, variance in expected)
 
 
 def _untrained(everything: dict[str, CanonicalTensor], constants: dict[str, float]) -> Iterator[Finding]:

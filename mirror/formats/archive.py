@@ -196,7 +196,7 @@ def _tar(file: IO[bytes], limits: Limits, reading: _Pass) -> tuple[Member, ...]:
                     directories += [name] if name not in {"", "."} else []
                     continue
                 total += info.size
-                _check_total(total, limits)
+                _check_total(total, limits._replace(total=min(limits.total, most)))
                 members.append(_tar_member(archive, info, name, reading))
             reader.expect_padding()
     _check_names([member.path for member in members], directories)

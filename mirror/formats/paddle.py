@@ -39,7 +39,7 @@ _RULES = Rules(
     containers=frozenset({_ORDERED_DICT}),
     built=_RECONSTRUCT | {_DTYPE},
 )
-#: numpy's short codes. Paddle keeps the bits of bfloat16 as ``u2``, and says nowhere that it does.
+#: numpy's short codes. Paddle has no integers of that kind: ``u2`` are the bits of bfloat16, which numpy has not.
 _CODES = {
     "f8": "F64",
     "f4": "F32",
@@ -50,7 +50,7 @@ _CODES = {
     "i1": "I8",
     "u8": "U64",
     "u4": "U32",
-    "u2": "U16",
+    "u2": "BF16",
     "u1": "U8",
     "b1": "BOOL",
 }

@@ -40,6 +40,9 @@ _DTYPES = {
     23: "U64",
 }
 _STRING = 7
+#: What optimizers keep beside each weight, and of the whole: google-research/bert's, and ``tf.train.AdamOptimizer``.
+_SLOTS = frozenset({"adam_m", "adam_v", "Adam", "Adam_1"})
+_COUNTERS = frozenset({"global_step", "beta1_power", "beta2_power"})
 #: BundleHeaderProto: num_shards, endianness, version. VersionDef: producer, min_consumer, bad_consumers.
 _HEADER = {1: Wire.VARINT, 2: Wire.VARINT, 3: Wire.BYTES}
 _VERSIONS = {1: Wire.VARINT, 2: Wire.VARINT, 3: Wire.BYTES}
@@ -199,5 +202,4 @@ def _end(spans: Iterable[tuple[int, int, str]]) -> int:
 
 
 def _is_no_weight(name: str) -> bool:
-    last = name.rpartition("/")[2]
-    return last in {"adam_m", "adam_v"} or name == "global_step" or "AdamWeightDecayOptimizer" in name
+    return name in _COUNTERS or name.rpartition("/")[2] in _SLOTS or "AdamWeightDecayOptimizer" in name

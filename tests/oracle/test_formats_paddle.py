@@ -113,7 +113,7 @@ def test_every_tensor_is_read_as_paddle_reads_it(folder: Path, case: str, protoc
 def test_bfloat16_keeps_its_bits(folder: Path, protocol: int) -> None:
     (found,) = paddle.read((folder / f"brain-{protocol}.pdparams").read_bytes()).tensors
     with np.load(folder / f"brain-{protocol}.pdparams.npz") as theirs:
-        assert found.dtype == "U16"
+        assert found.dtype == "BF16"
         assert found.array.tobytes() == theirs["a"].tobytes()
 
 

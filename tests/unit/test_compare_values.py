@@ -78,6 +78,11 @@ def test_one_zero_bias_among_others_is_only_that() -> None:
 def test_kernels_as_berts_initialiser_leaves_them_are_named() -> None:
     drawn = RANDOM.normal(0, 0.02, 40_000)
     cut = drawn[np.abs(drawn) <= 0.04][:20_000].astype("f4").reshape(100, 200)
-    assert said(a__weight=cut) == ["warning: a.weight: distributed as BERT's initialiser leaves it: never trained?"]
+    assert said(a__weight=cut) == ["warning: a.weight: distributed as an initialiser leaves it: never trained?"]
+    fresh = drawn.astype("f4").reshape(200, 200)
+    assert said(a__weight=fresh) == ["warning: a.weight: distributed as an initialiser leaves it: never trained?"]
+    assert said(a__weight=fresh.T) == ["warning: a.weight: distributed as an initialiser leaves it: never trained?"]
+    assert said(a__weight=fresh * 1.2) == []
+    assert said(a__weight=(fresh + (RANDOM.normal(0, 1, 40_000) > 2.5).reshape(200, 200) * 0.05).astype("f4")) == []
     cut[99, 199] = 0.05
     assert said(a__weight=cut) == []

@@ -113,6 +113,14 @@ def test_a_written_checkpoint_comes_back_as_views_into_its_bytes() -> None:
     assert tf_checkpoint.wrong_crcs(unstated) == ()
 
 
+def test_what_optimizers_keep_is_skipped() -> None:
+    names = ["a/kernel", "a/kernel/Adam", "a/kernel/Adam_1", "a/kernel/adam_m", "beta1_power", "beta2_power"]
+    first, second = tf_bundle.write([Named(name, np.array([1], "<f4")) for name in names])
+    found = tf_checkpoint.read(first, [second])
+    assert [one.name for one in found.tensors] == ["a/kernel"]
+    assert set(found.skipped) == set(names[1:])
+
+
 def test_keys_with_shared_prefixes_in_many_blocks_come_back() -> None:
     named = [Named(f"{at % 7}/{'layer' * 30}/{at:05}", np.array([at], "<f4")) for at in range(16_000)]
     first, second = tf_bundle.write(named)

@@ -26,11 +26,13 @@ from mirror.upstream.containers.tensors import Named, arrays
 from mirror.upstream.modelfiles import ModelFiles
 from mirror.upstream.naming import hugging_face
 from mirror.upstream.stock import shipped_catalog
+from tests import hostile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 MODELS: dict[str, dict[str, Any]] = {entry["id"]: entry for entry in shipped_catalog()["models"]}
+RANDOM = np.random.default_rng(1)
 TINY = ModelFiles.of(MODELS["bert_uncased_L-2_H-128_A-2"], seed=0, scale=32)
 TINYBERT = ModelFiles.of(MODELS["tinybert-4l-312d"], seed=0, scale=32)
 
@@ -280,6 +282,25 @@ def test_half_a_checkpoint_is_no_checkpoint(shelf: Shelf, left: str) -> None:
 def test_an_index_of_something_else_is_left_alone(shelf: Shelf) -> None:
     shelf.put("faiss.index", b"IxFI" + bytes(100))
     assert shelf.judged() == []
+
+
+@pytest.mark.parametrize("write", [hostile.torch_zip, hostile.torch_legacy])
+def test_one_storage_under_thousands_of_names_is_not_digested_thousands_of_times(
+    shelf: Shelf, write: Callable[..., bytes]
+) -> None:
+    large = hostile.tensor(hostile.storage("0", 100_000), (100_000,), (1,))
+    state = hostile.pickle(hostile.table({f"encoder.{number}": large for number in range(19_000)}))
+    shelf.put("pytorch_model.bin", write(state, {"0": bytes(400_000)}))
+    (loaded,) = shelf.judged()
+    assert "the same numbers under many names" in said(loaded)[0]
+
+
+def test_layers_that_share_their_weights_may_be_named_one_by_one(shelf: Shelf) -> None:
+    one = hostile.tensor(hostile.storage("0", 10_000), (10_000,), (1,))
+    state = hostile.pickle(hostile.table({f"layer.{number}": one for number in range(24)}))
+    shelf.put("pytorch_model.bin", hostile.torch_zip(state, {"0": RANDOM.random(10_000, "f4").tobytes()}))
+    (loaded,) = shelf.judged(Known())
+    assert (loaded.sound, len(loaded.tensors)) == (True, 24)
 
 
 def test_an_archive_of_more_files_than_may_be_open_is_unpacked(shelf: Shelf) -> None:
