@@ -121,7 +121,7 @@ def problems(done: Done) -> dict[str, dict[str, object]]:
 
 def test_the_true_files_reach_pinned_through_proxy_and_tls(command: Command, tmp_path: Path) -> None:
     with outside(command, tmp_path, world_of()) as there:
-        done = there.pull("pull", *ARTIFACTS, "distilbert-base-uncased@paddle", "--json", code=5)
+        done = there.pull("pull", *ARTIFACTS, "distilbert-base-uncased@paddle", "--json", code=4)
         known = levels(there.pull)
         assert {name: known[name] for name in FILES} == dict.fromkeys(FILES, "pinned")
         # Google gives md5 and crc32c of the archive, and the catalog nothing.
@@ -130,6 +130,10 @@ def test_the_true_files_reach_pinned_through_proxy_and_tls(command: Command, tmp
 
         # What the catalog knows and the source lacks fails as the source's error, and stops nothing.
         missing = problems(done)
+        # An index is no checkpoint: the archive came as it is, and is not what the model needs.
+        unsound = missing.pop(f"{ZIP}!bert_model.ckpt.index")
+        assert (unsound["error"], unsound["exit_code"]) == ("UnsoundError", 4)
+        assert "data are not beside it" in str(unsound["message"])
         assert {
             "bert-tiny@huggingface/model.safetensors",
             "distilbert-base-uncased@huggingface/model.safetensors",
