@@ -3,6 +3,7 @@
 One pool for each origin, last in first out, shared by all threads. A connection that
 the host has closed meanwhile is noticed before use; one that dies before the first
 byte of an answer is replaced once, for these requests may be repeated (RFC 9110 §9.2.2).
+A ``POST`` may not, so it always goes over a new connection.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ USER_AGENT = f"minibert-mirror/{__version__}"
 #: Idle connections kept for one origin.
 _KEPT = 32
 _PORTS = {"http": 80, "https": 443}
+_REPEATABLE = frozenset({"GET", "HEAD"})
 
 #: Scheme, host, and port unless it is the scheme's own.
 Origin: TypeAlias = tuple[str, str, int | None]
@@ -94,7 +96,7 @@ class Direct:
             SourceError: The answer is malformed.
         """
         stall = self.stall if stall is None else stall
-        connection = self._kept(origin)
+        connection = self._kept(origin) if method in _REPEATABLE else None
         if connection is not None:
             try:
                 return self._exchange(connection, message, method, stall)

@@ -23,7 +23,7 @@ _CHUNK = 65536
 
 
 class DirectTransport(httpx2.BaseTransport):
-    """Send ``GET`` and ``HEAD`` requests without a proxy.
+    """Send ``GET``, ``HEAD`` and ``POST`` requests without a proxy.
 
     Args:
         direct: What sends them.
@@ -93,7 +93,7 @@ def _as_httpx2(error: SourceError) -> httpx2.TransportError:
 
 def _written(request: httpx2.Request) -> bytes:
     """Return the bytes of a request, so that one write sends it whole."""
-    if request.method not in {"GET", "HEAD"}:
+    if request.method not in {"GET", "HEAD", "POST"}:
         raise httpx2.LocalProtocolError(f"{request.method} is not sent from here")
     lines = [b"%b %b HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
     for name, value in request.headers.raw:
@@ -101,4 +101,4 @@ def _written(request: httpx2.Request) -> bytes:
             raise httpx2.LocalProtocolError("a header with a line break")
         lines.append(b"%b: %b" % (name, value))
     lines.append(b"\r\n")
-    return b"\r\n".join(lines)
+    return b"\r\n".join(lines) + request.read()

@@ -143,9 +143,30 @@ def test_a_head_request_reads_no_body(client: httpx2.Client) -> None:
         assert {asked.connection for asked in server.asked} == {0}
 
 
-def test_only_get_and_head_are_sent(client: httpx2.Client) -> None:
+def test_a_method_that_nobody_here_needs_is_not_sent(client: httpx2.Client) -> None:
     with scripted(always(answer())) as server, pytest.raises(httpx2.LocalProtocolError):
-        client.post(server.url, content=b"x")
+        client.put(server.url, content=b"x")
+
+
+def test_a_post_goes_over_a_new_connection_since_it_may_not_be_repeated(client: httpx2.Client) -> None:
+    with scripted(always(answer(b"x"))) as server:
+        for method in ("GET", "POST", "GET"):
+            client.request(method, server.url, content=b"pwd=a1b2" if method == "POST" else None)
+        assert [asked.connection for asked in server.asked][:2] == [0, 1]
+        assert server.asked[1].headers["content-length"] == "8"
+
+
+def test_a_post_that_gets_no_answer_is_not_sent_again(client: httpx2.Client) -> None:
+    def script(peer: Peer) -> None:
+        asked = peer.request()
+        if asked is not None and asked.line.startswith("GET"):
+            peer.send(answer(b"x"))
+
+    with scripted(script) as server:
+        client.get(server.url)
+        with pytest.raises(httpx2.NetworkError):
+            client.post(server.url, content=b"x")
+        assert [asked.line.split()[0] for asked in server.asked] == ["GET", "POST"]
 
 
 # --- bodies
