@@ -100,6 +100,7 @@ def exchange(
     *,
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
     patience: float = 5.0,
     limit: int | None = None,
 ) -> Wire:
@@ -109,21 +110,23 @@ def exchange(
         url: Where to.
         method: How.
         headers: More header lines; ``Connection: close`` is one unless another is given.
+        body: What follows them.
         patience: Seconds of silence after which the connection counts as open.
         limit: Bytes after which nothing more is read.
     """
     parts = urlsplit(url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
-    asked = {"Host": parts.netloc, "Connection": "close", **(headers or {})}
+    length = {"Content-Length": str(len(body))} if body else {}
+    asked = {"Host": parts.netloc, "Connection": "close", **length, **(headers or {})}
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in asked.items())]
     with socket.create_connection((parts.hostname or "", parts.port or 80), timeout=5) as sock:
-        sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode() + body)
         raw, ending = _all_bytes(sock, patience, limit)
-    head, _, body = raw.partition(b"\r\n\r\n")
+    head, _, content = raw.partition(b"\r\n\r\n")
     first, *rest = head.decode("latin-1").split("\r\n")
     status = int(first.split(" ")[1]) if first.startswith("HTTP/1.1 ") else 0
     pairs = tuple((line.partition(":")[0], line.partition(":")[2].strip()) for line in rest)
-    return Wire(status, pairs, body, ending, raw)
+    return Wire(status, pairs, content, ending, raw)
 
 
 def _all_bytes(sock: socket.socket, patience: float, limit: int | None) -> tuple[bytes, str]:

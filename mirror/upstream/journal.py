@@ -21,7 +21,7 @@ class Exchange:
         host: Role of the host that answered.
         headers: Headers of interest, by lower-case name; never credentials.
         authorized: Whether credentials were sent; not which.
-        cookies: Whether a cookie was sent; nothing here ever sets one.
+        cookies: Whether a cookie was sent; only the share pages ever set one.
         sent: Body bytes given to the kernel, without chunk framing.
         faults: Names of the faults that struck.
         finished: Whether the answer is out, or given up.

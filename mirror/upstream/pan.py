@@ -1,51 +1,50 @@
-"""Baidu Pan's share pages: what a person sees, and a program cannot download from.
+"""Baidu Pan, one host with several interfaces: share pages first, and whatever else is added to it.
 
-A share address shows a page that asks for the extraction code. Nothing behind it is
-served: the files are handed over by a person.
+No interface offers the bytes behind a share: those are handed over by a person.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from mirror.upstream.http import Answer, plain
+from mirror.upstream.pan_pages import page
+from mirror.upstream.pan_shares import Shares
 
 if TYPE_CHECKING:
     from mirror.upstream.host import Place
-    from mirror.upstream.http import Request
+    from mirror.upstream.http import Answer, Request
 
-_PAGE = """<!DOCTYPE html>
-<html><head><meta charset="utf-8"><title>{title}</title></head>
-<body><p>{text}</p></body></html>
-"""
+
+class Part(Protocol):
+    """One interface of the host: it answers what is its own, and leaves the rest to others."""
+
+    def reply(self, request: Request, place: Place) -> Answer | None:
+        """Answer one request; None when it is another part's."""
+
+    def names(self, request: Request) -> list[str]:
+        """Return further names under which a fault script may know what is asked for."""
 
 
 @dataclass(slots=True)
 class Pan:
-    """Shares by id: the part of ``/s/1…`` after the ``1``, which only marks the page's kind."""
+    """The host.
 
-    shares: set[str] = field(default_factory=set)
+    Attributes:
+        shares: Its share pages.
+        parts: Its other interfaces, asked in order.
+    """
+
+    shares: Shares = field(default_factory=Shares)
+    parts: list[Part] = field(default_factory=list)
 
     def reply(self, request: Request, place: Place) -> Answer:
-        """Answer one request to the share pages."""
-        parts = request.segments
-        if len(parts) == 2 and parts[0] == "s" and parts[1].startswith("1"):
-            location = f"{place.url('pan')}/share/init?surl={parts[1][1:]}"
-            return Answer(302, (("Location", location), ("Content-Length", "0")))
-        if parts == ["share", "init"]:
-            share = request.parameters.get("surl", "")
-            if share in self.shares:
-                return _page(200, "百度网盘 请输入提取码", f"请输入提取码 ({share})")
-            return _page(200, "百度网盘-链接不存在", "啊哦，你来晚了，分享的文件已经被取消了，下次要早点哟。")
-        return _page(404, "百度网盘", "页面不存在")
+        """Answer one request."""
+        for part in (self.shares, *self.parts):
+            if (answer := part.reply(request, place)) is not None:
+                return answer
+        return page("error-404", "页面不存在", status=404)
 
     def names(self, request: Request) -> list[str]:
-        """Return what a fault script may call the page: its path."""
-        return [request.path]
-
-
-def _page(status: int, title: str, text: str) -> Answer:
-    body = _PAGE.format(title=escape(title), text=escape(text))
-    return plain(status, body, "text/html; charset=utf-8")
+        """Return what a fault script may call a request: its path, and what the parts call it."""
+        return [request.path, *(name for part in (self.shares, *self.parts) for name in part.names(request))]

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from mirror.errors import CatalogError
 from mirror.upstream.content import Content
 from mirror.upstream.modelfiles import GITATTRIBUTES, ModelFiles
+from mirror.upstream.pan_tree import PanShare
 
 if TYPE_CHECKING:
+    from mirror.upstream.pan_tree import Tree
     from mirror.upstream.world import World
 
 Makers = dict[str, Callable[[], bytes]]
@@ -141,9 +143,8 @@ def _paddle(files: ModelFiles, url: str) -> Callable[[], bytes]:
 
 
 def _share(world: World, files: ModelFiles, source: Mapping[str, Any]) -> None:
-    """Make a share's page, and what a person who knows the code finds behind it."""
+    """Make a share, and what a person who knows the code finds behind it."""
     share = share_id(source["url"])
-    world.pan.shares.add(share)
     found: Makers = {"vocab.txt": files.vocab}
     if "pytorch" in source["formats"]:
         # Whichever container Google's repository has, the share has the other; kernels were not turned either.
@@ -152,6 +153,16 @@ def _share(world: World, files: ModelFiles, source: Mapping[str, Any]) -> None:
     else:
         found |= {f"{files.id.replace('bert_', '')}.zip": files.google_archive}
     world.handoffs[share] = {name: Content(make) for name, make in found.items()}
+    folder = {files.id.replace("bert_", ""): world.handoffs[share]} if "pytorch" in source["formats"] else None
+    world.pan.shares.add(_numbered(world, source, folder or world.handoffs[share]))
+
+
+def _numbered(world: World, source: Mapping[str, Any], tree: Tree) -> PanShare:
+    """Return a share with numbers that its id and the seed decide."""
+    share = share_id(source["url"])
+    digest = hashlib.sha1(f"{world.seed}/{share}".encode()).digest()
+    shareid, uk = int.from_bytes(digest[:4], "big"), 1_100_000_000_000 + int.from_bytes(digest[4:8], "big")
+    return PanShare(share, source["code"], uk, shareid, tree)
 
 
 def share_id(url: str) -> str:
@@ -166,8 +177,8 @@ def _bundle(world: World, source: Mapping[str, Any], archives: Makers) -> None:
         return zipped({path: make() for path, make in archives.items()}, deflate=False)
 
     if source["kind"] == "baidu-pan" and source.get("url"):
-        world.pan.shares.add(share_id(source["url"]))
-        world.handoffs[share_id(source["url"])] = {"all_bert_models.zip": Content(everything)}
+        found = world.handoffs[share_id(source["url"])] = {"all_bert_models.zip": Content(everything)}
+        world.pan.shares.add(_numbered(world, source, found))
     for file in source["files"] if source["kind"] == "http" else ():
         for url in file["urls"]:
             world.add_url(url, everything)

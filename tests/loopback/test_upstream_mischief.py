@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -301,6 +302,23 @@ def test_a_login_page_comes_with_200() -> None:
     got = struck("html_login")
     assert (got.status, got.header("content-type")) == (200, "text/html; charset=utf-8")
     assert b"password" in got.body
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({}, {"errno": -62}),
+        ({"code": "-130", "errtype": "mispwd-9"}, {"errno": -130, "errtype": "mispwd-9"}),
+        ({"code": "31326", "envelope": "error_code", "status": 403}, {"error_code": 31326}),
+        ({"code": "expired_token", "envelope": "error"}, {"error": "expired_token"}),
+    ],
+)
+def test_an_error_in_json_comes_with_200_unless_told_otherwise(
+    parameters: dict[str, Any], said: dict[str, Any]
+) -> None:
+    got = struck("json_error", **parameters)
+    assert got.status == parameters.get("status", 200)
+    assert json.loads(got.body) == {**said, "request_id": 1}
 
 
 def test_an_empty_body_comes_with_the_files_own_etag() -> None:

@@ -12,6 +12,7 @@ import google_crc32c
 import pytest
 
 from mirror.upstream.objects import Validators
+from mirror.upstream.pan_tree import PanShare
 from mirror.upstream.world import World
 from tests.upstream_world import WEIGHTS, exchange, serving, small_world
 
@@ -99,7 +100,7 @@ def test_other_bytes_under_the_same_key_have_another_etag() -> None:
 
 def test_a_share_page_asks_for_the_code_and_offers_nothing() -> None:
     world = World()
-    world.pan.shares.add("abcde")
+    world.pan.shares.add(PanShare("abcde", "a1b2"))
     with serving(world) as server:
         got = exchange(server.url("pan", "/s/1abcde"))
         assert got.status == 302

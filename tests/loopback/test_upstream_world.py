@@ -122,7 +122,7 @@ def test_every_share_has_what_a_person_finds_behind_it(world: World) -> None:
         for source in entry["sources"]
         if source["kind"] == "baidu-pan" and source["url"]
     ]
-    assert {share_id(url) for url in urls} == set(world.handoffs) == world.pan.shares
+    assert {share_id(url) for url in urls} == set(world.handoffs) == set(world.pan.shares.by_id)
     assert all(files for files in world.handoffs.values())
 
 
