@@ -59,10 +59,22 @@ class CatalogError(MirrorError):
     hint = "`minibert-mirror catalog check` names every problem"
 
 
+class WrongCodeError(CatalogError):
+    """A share is there, and does not take the extraction code that the catalog has for it."""
+
+    hint = "correct the code in catalog.json, then `minibert-mirror probe --again` for this share"
+
+
 class IntegrityError(MirrorError):
     """Bytes are here, and they are not the ones somebody promised."""
 
     exit_code = 4
+
+
+class DeadShareError(IntegrityError):
+    """A share that was promised is gone: cancelled, deleted, expired or blocked."""
+
+    hint = "the model's other sources: `minibert-mirror catalog show MODEL`; the catalog keeps the link, with its date"
 
 
 class DisputedError(IntegrityError):
@@ -304,3 +316,9 @@ class WaitingError(MirrorError):
 
     exit_code = 8
     hint = "`minibert-mirror handoff` lists links and codes, `minibert-mirror ingest` takes in what comes"
+
+
+class CaptchaError(WaitingError):
+    """A host wants to see a person before it answers; no program should go on asking."""
+
+    hint = "ask nobody for a quarter of an hour, or open the link yourself: `minibert-mirror handoff`"
