@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.catalog.counts import compute
+from mirror.errors import UsageError
+from mirror.probe.memory import Memory
 from mirror.sources.baidu_pan import hand_off
+from mirror.sources.shares.link import Link
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from mirror.catalog import Artifact, Model
     from mirror.ledger import Reader
+    from mirror.probe import Probed
 
 _SINGLE = 4  # bytes of a number in single precision
 #: An archive of weights is hardly smaller than they are: float32 deflates to 0.93.
@@ -50,6 +54,7 @@ class Waiting(NamedTuple):
         arrived: Files of it that are held.
         bundle: Whether it repeats what other shares have.
         steps: What the person does, one sentence each.
+        probed: What a probe settled last: alive or dead, when, and names and sizes; None where none did.
     """
 
     artifact: str
@@ -60,6 +65,7 @@ class Waiting(NamedTuple):
     arrived: int
     bundle: bool
     steps: tuple[str, ...]
+    probed: Probed | None
 
     @property
     def is_open(self) -> bool:
@@ -73,6 +79,7 @@ def waiting(artifacts: Iterable[Artifact], reader: Reader | None) -> Iterator[Wa
     Raises:
         LedgerError: The ledger cannot be read.
     """
+    memory = Memory.of(reader)
     for artifact in artifacts:
         if not artifact.waits_for_person:
             continue
@@ -86,7 +93,15 @@ def waiting(artifacts: Iterable[Artifact], reader: Reader | None) -> Iterator[Wa
             len(reader.held(artifact.name)) if reader is not None else 0,
             artifact.bundle,
             (*steps.steps, "minibert-mirror ingest ~/Downloads") if steps.url else steps.steps,
+            _probed(artifact, memory),
         )
+
+
+def _probed(artifact: Artifact, memory: Memory) -> Probed | None:
+    try:
+        return memory.last(Link.of(artifact.url)) if artifact.url is not None else None
+    except UsageError:
+        return None  # a person can open what no probe would ask
 
 
 def expected(artifact: Artifact) -> Expected:

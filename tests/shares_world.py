@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mirror.api import Mirror
+from mirror.probe import Clock
 from mirror.upstream.pan_tree import PanShare
 from mirror.upstream.server import Server
 from mirror.upstream.world import World
@@ -52,6 +53,10 @@ class FakeClock:
     step: float = 0.0
     slept: list[float] = field(default_factory=list)
     _at: float = 1000.0
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(self.now, self.monotonic, self.sleep)
 
     def now(self) -> datetime:
         return datetime(2026, 11, 21, 12, tzinfo=UTC) + timedelta(seconds=self._at)

@@ -46,11 +46,16 @@ _CODES = {
 }
 
 
+_PROBE = """
+`probe` ends with 3, 4, 5 or 8 by what it found of shares; [its page](probe.md) has the table.
+"""
+
+
 def page() -> str:
     """Return the text of the page."""
     codes = "".join(f"| {code} | {text} |\n" for code, text in _CODES.items())
     context = click.Context(cli, info_name="minibert-mirror", **cli.context_settings)
-    return _HEAD + codes + "\n" + "\n".join(_sections(cli, context))
+    return _HEAD + codes + _PROBE + "\n" + "\n".join(_sections(cli, context))
 
 
 def _sections(command: click.Command, context: click.Context) -> Iterator[str]:

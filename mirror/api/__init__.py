@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 
 from mirror.api.base import Watch, ignore
 from mirror.api.keeping import Keeping
+from mirror.api.probing import Probing
 from mirror.api.proving import Proving
 from mirror.api.receiving import Receiving
 
 
-class Mirror(Proving, Keeping, Receiving):
+class Mirror(Proving, Keeping, Receiving, Probing):
     """One mirror: a folder with a catalog and a cache.
 
     Args:

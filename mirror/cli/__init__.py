@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "repair": ("repair", "Fetch again what verify found bad, and only that."),
     "export": ("export", "Write what is held in a form that other programs take."),
     "handoff": ("handoff", "Show what only a person can fetch: link, code, what should come, and whether it has."),
+    "probe": ("probe", "Unofficial: ask Baidu Pan's share pages whether links live, and what is in them."),
     "ingest": ("ingest", "Take in what you fetched by hand, recognised by its content, whatever it is called."),
     "urls": ("urls", "Print every address that the catalog knows, all or of what is selected."),
     "catalog": ("catalog", "Look at, validate and extend the catalog."),

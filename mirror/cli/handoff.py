@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from mirror.cli.output import emit, json_option, many, quiet_option, remark, size, table
+from mirror.cli.probe import holds, probed_object
 from mirror.errors import WaitingError
 
 if TYPE_CHECKING:
     from mirror.cli import Workspace
-    from mirror.handoffs import Waiting
+    from mirror.handoffs import Expected, Waiting
 
 
 @click.command()
@@ -38,8 +39,8 @@ def handoff(
     """Show what only a person can fetch: link, code, what should come, and whether it has.
 
     Baidu Pan gives files only to people who are logged in. Open a link, fetch with
-    the browser or the official client, then: minibert-mirror ingest ~/Downloads. No
-    request is sent to Baidu by this program.
+    the browser or the official client, then: minibert-mirror ingest ~/Downloads. This
+    sends no request to Baidu; where minibert-mirror probe was run, its answers are shown.
 
     \b
     minibert-mirror handoff
@@ -51,9 +52,14 @@ def handoff(
     still = [one for one in found if one.is_open and not one.bundle]
     if as_json:
         for one in shown:
-            emit({**one._asdict(), "expected": one.expected._asdict(), "open": one.is_open})
+            probed = None if one.probed is None else probed_object(one.probed)
+            emit({**one._asdict(), "expected": one.expected._asdict(), "probed": probed, "open": one.is_open})
     elif shown:
-        table(("artifact", "link", "code", "should come", "here"), [_row(one) for one in shown])
+        head, rows = ["artifact", "link", "code", "should come", "here"], [_row(one) for one in shown]
+        if any(one.probed for one in shown):
+            head.append("probed")
+            rows = [(*row, _found(one)) for row, one in zip(rows, shown, strict=True)]
+        table(head, rows)
     if html is not None:
         from mirror.cli.handoff_page import page
         from mirror.writing import replace_text
@@ -78,6 +84,16 @@ def handoff(
 
 def _row(one: Waiting) -> tuple[str, ...]:
     come = one.expected
-    span = f", {size(come.smallest)} to {size(come.largest)}" if come.smallest is not None else ""
+    listed = holds(one.probed) if one.probed is not None else ""
+    span = f": {listed}" if listed else _span(come)
     here = click.style(f"✓ {one.arrived}", fg="green") if one.arrived else "-"
     return (one.artifact, one.url or "never published", one.code or "-", "/".join(come.formats) + span, here)
+
+
+def _span(come: Expected) -> str:
+    return f", {size(come.smallest)} to {size(come.largest)}" if come.smallest is not None else ""
+
+
+def _found(one: Waiting) -> str:
+    """Return whether the share lives, and since when that is known."""
+    return "-" if one.probed is None else f"{one.probed.outcome.value} {one.probed.at:%Y-%m-%d}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import segno
 
 from mirror.cli.output import size
+from mirror.cli.probe import holds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,8 @@ _TEXT = """
 <p><small>Not affiliated with Baidu. No request was sent to Baidu to make this page.
 本页与百度无关，生成时未访问百度。</small></p>
 """
+#: What a probe settled, in both languages.
+_WORDS = {"alive": "alive · 有效", "dead": "dead · 已失效", "wrong code": "wrong code · 提取码错误"}
 
 
 def page(shares: Sequence[Waiting]) -> str:
@@ -54,6 +57,10 @@ def _item(one: Waiting) -> str:
     span = f", {size(come.smallest)} – {size(come.largest)}" if come.smallest is not None else ""
     code = f"<p>code · 提取码 <code>{escape(one.code)}</code></p>" if one.code else ""
     mark = f"<p>✓ {one.arrived} here · 已收到</p>" if one.arrived else ""
+    found = one.probed
+    if found is not None:
+        mark += f"<p>{escape(_WORDS[found.outcome.value])}, {found.at:%Y-%m-%d}</p>"
+        span = f": {escape(holds(found))}" if found.files else span
     picture = segno.make(url, micro=False, error="m").svg_inline(scale=3, border=2, omitsize=True)
     return (
         f'<li class="{"here" if one.arrived else "open"}">{picture}<div><h2>{escape(one.artifact)}</h2>'

@@ -264,7 +264,7 @@ def test_completion_offers_the_commands(command: Command) -> None:
         COMP_WORDS="minibert-mirror p",
         COMP_CWORD="1",
     )
-    assert there().out.split() == ["plain,pull", "plain,path"]
+    assert there().out.split() == ["plain,pull", "plain,path", "plain,probe"]
 
 
 @pytest.mark.slow

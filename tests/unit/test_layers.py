@@ -29,7 +29,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "likeness": VALUES | {"catalog", "ledger", "compare"},
     "crosscheck": VALUES | {"catalog", "store", "ledger", "formats", "compare", "load", "prove", "likeness"},
     "corroborate": VALUES | {"catalog", "ledger", "likeness"},
-    "handoffs": VALUES | {"catalog", "ledger", "sources"},
+    "probe": VALUES | {"catalog", "ledger", "sources"},
+    "handoffs": VALUES | {"catalog", "ledger", "sources", "probe"},
     "ingest": VALUES
     | {"digests", "formats", "catalog", "lock", "store", "ledger", "compare", "load", "likeness", "identify", "prove"}
     | {"sync", "transfer"},
@@ -62,7 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"digests", "stopping", "wire", "formats", "catalog", "plan", "place", "lock", "sources", "store", "ledger"}
     | {"transfer", "sync", "verify", "recheck", "tree", "explain", "status", "doctor", "compare", "load", "prove"}
     | {"crosscheck", "identify", "repair", "weights", "export", "second_opinion", "corroborate"}
-    | {"handoffs", "ingest"},
+    | {"handoffs", "ingest", "probe"},
 }
 # `cli` is at the end of the way and may know everything; nothing may know `cli` or `upstream`.
 THIRD_PARTY: dict[str, set[str]] = {
@@ -75,6 +76,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "place": {"platformdirs"},
     "sources": {"httpx2", "huggingface_hub"},
     "ledger": {"sqlite_utils"},
+    "probe": {"httpx2"},
     "upstream": {"numpy", "google_crc32c"},
     "progress": {"tqdm"},
     "doctor": {"httpx2"},
