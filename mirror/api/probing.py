@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from mirror.api.base import Base
 from mirror.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     import httpx2
 
     from mirror.catalog import Artifact
-    from mirror.ledger import Ledger
     from mirror.model import Event
     from mirror.probe import Clock, Memory, Probed
     from mirror.sources.shares.link import Link
@@ -39,24 +38,23 @@ class Probing(Base):
         Raises:
             SelectorError: A selector is malformed or names nothing.
             UsageError: Nothing of it is a share with an address, or the address is no share's.
+            BusyError: Another process, or another thread, is probing with this mirror.
+            StoreError: The mirror cannot be written.
             LedgerError: The ledger cannot be read or written.
         """
         from mirror.probe.run import Prober
         from mirror.sources.shares.limit import visitor
 
-        prober = Prober(self._probes(), again=again, clock=clock)
         with ExitStack() as stack:
-            ledgers: list[Ledger] = []
+            recorders: list[Callable[[Event], None]] = []
 
             def visit() -> AbstractContextManager[httpx2.Client]:
-                if not ledgers:  # nobody is asked for an answer that could not be kept
-                    ledgers.append(stack.enter_context(self._ledger()))
+                if not recorders:  # nobody is asked for an answer that could not be kept
+                    recorders.append(stack.enter_context(self._alone()))
                 return visitor(self._environ)
 
-            def record(event: Event) -> None:
-                ledgers[0].record([event])
-
-            yield from prober.run(self._shares(selectors), visit, record)
+            prober = Prober(self._probes(), again=again, clock=clock)
+            yield from prober.run(self._shares(selectors), visit, lambda event: recorders[0](event))
 
     def plan_probe(self, *selectors: str, again: bool = False, clock: Clock | None = None) -> list[Probed]:
         """Return what ``probe`` would do: what is known, and who would be asked; nobody is.
@@ -100,6 +98,17 @@ class Probing(Base):
                 hint="`minibert-mirror handoff` lists them",
             )
         return found
+
+    @contextmanager
+    def _alone(self) -> Iterator[Callable[[Event], None]]:
+        """Let nobody else probe with this mirror; gives a call that records an event."""
+        with self._ledger() as ledger, self.store.alone("probe") as still_here:
+
+            def record(event: Event) -> None:
+                ledger.record([event])
+                still_here()
+
+            yield record
 
     def _probes(self) -> Memory:
         from mirror.probe import Memory

@@ -9,10 +9,12 @@ that finds everything here imports nothing but ``blobs``.
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mirror.errors import BusyError
 from mirror.store import blobs, disk
 from mirror.store.layout import GRACE, Layout, partial_key
 
@@ -109,6 +111,30 @@ class Store:
         from mirror.store.partials import Partial
 
         return Partial(self._layout, adoption.take(self._layout, key), clock=self._clock)
+
+    @contextmanager
+    def alone(self, what: str) -> Iterator[Callable[[], None]]:
+        """Be the only one on this store who does ``what``, until the end of the block.
+
+        Gives a call that tells other hosts that we are still at it: every minute or so is often enough.
+
+        Raises:
+            BusyError: Another process, or another thread, is at it.
+            DiskFullError: There is no room.
+            ReadOnlyStoreError: The store cannot be written.
+            StoreError: Anything else that the system says.
+        """
+        from mirror.store import adoption
+
+        try:
+            claim = adoption.take(self._layout, partial_key("alone", what))
+        except BusyError as error:
+            error.args = (f"{what}: {error.owner} is at it",)
+            raise
+        try:
+            yield claim.beat
+        finally:
+            claim.remove()
 
     def committed(self, key: str) -> str | None:
         """Return the sha256 under which a partial's bytes are published though its claim is still there.

@@ -125,6 +125,21 @@ def test_ctrl_c_ends_it_at_once_and_what_was_found_stays(here: Command) -> None:
     assert [row["cached"] for row in here("probe", name(DEAD), "--json", code=4).rows] == [True]
 
 
+def test_a_probe_that_was_killed_is_in_nobody_s_way(here: Command) -> None:
+    process = here.start("probe", name(DEAD), name(ALIVE), "--json")
+    assert process.stdout is not None
+    process.stdout.readline()
+    assert "probe: " in here("probe", name(WRONG), code=6).err
+    process.kill()
+    process.communicate(timeout=30)
+    here("gc", "--json")
+    here("du", "--json")
+    assert [row["outcome"] for row in here("probe", name(DEAD), name(CAPTCHA), "--json", code=4).rows] == [
+        "dead",
+        "captcha",
+    ]
+
+
 def test_the_ledger_is_sound_and_has_no_code_in_it(here: Command) -> None:
     here("probe", name(WRONG), code=3)
     assert "sound" in here("ledger", "verify").out

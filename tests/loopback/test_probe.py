@@ -6,13 +6,14 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Generator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mirror.api import Mirror
-from mirror.errors import SelectorError, UsageError
+from mirror.errors import BusyError, SelectorError, UsageError
 from mirror.probe import Outcome, Probed
 from mirror.probe.run import MOST
 from mirror.upstream.pan_tree import Habits
@@ -283,6 +284,30 @@ def test_one_request_a_second_over_all_shares_and_one_at_a_time(tmp_path: Path) 
     assert [later - earlier for earlier, later in zip(watched.pan.times, watched.pan.times[1:], strict=False)] == [
         1.0
     ] * (len(watched.pan.times) - 1)
+
+
+def test_two_probes_of_one_mirror_do_not_run_at_once(tmp_path: Path) -> None:
+    with shared(share(0), share(1)) as server:
+        mirror = mirror_of(tmp_path / "m", server, range(2))
+        first = mirror.probe(clock=FakeClock().clock)
+        assert next(first).outcome is Outcome.ALIVE
+        before = len(server.requests())
+        with pytest.raises(BusyError):
+            probed(mirror, again=True)
+        assert len(server.requests()) == before
+        assert outcomes(list(first)) == ["alive"]
+        assert outcomes(probed(mirror, again=True)) == ["alive"] * 2
+        assert list((tmp_path / "m/cache/partial").iterdir()) == []
+
+
+def test_a_probe_that_nobody_reads_on_lets_the_next_one_work(tmp_path: Path) -> None:
+    with shared(share(0), share(1)) as server:
+        mirror = mirror_of(tmp_path / "m", server, range(2))
+        first = mirror.probe(clock=FakeClock().clock)
+        next(first)
+        assert isinstance(first, Generator)
+        first.close()
+        assert outcomes(probed(mirror)) == ["alive"] * 2
 
 
 # --- secrets -----------------------------------------------------------------------------------

@@ -232,3 +232,31 @@ def test_a_partial_whose_name_is_taken_by_a_file_is_a_store_error(store: Store) 
     with pytest.raises(StoreError, match="partial"):
         store.partial(KEY)
     assert [path.name for path in (store.root / "partial").iterdir()] == [KEY]
+
+
+# --- without bytes ------------------------------------------------------------
+
+
+def test_only_one_does_what_it_does_alone(store: Store) -> None:
+    with store.alone("probe") as still_here:
+        still_here()
+        with pytest.raises(BusyError, match="probe: "), Store(store.root).alone("probe"):
+            pass
+        with store.alone("something else"):
+            pass
+    with store.alone("probe"):
+        pass
+    assert list((store.root / "partial").iterdir()) == []
+
+
+def test_whoever_fails_alone_is_in_nobody_s_way(store: Store) -> None:
+    with pytest.raises(ZeroDivisionError), store.alone("probe"):
+        raise ZeroDivisionError
+    with store.alone("probe"):
+        pass
+
+
+def test_whoever_was_taken_for_dead_learns_it(store: Store) -> None:
+    with pytest.raises(BusyError), store.alone("probe") as still_here:
+        shutil.rmtree(store.root / "partial" / partial_key("alone", "probe"))
+        still_here()
