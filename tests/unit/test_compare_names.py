@@ -36,7 +36,7 @@ DTYPE_OF = {layout: name for name, layout in LAYOUT.items() if name != "BF16"}
 WORDS = "embeddings.word_embeddings.weight"
 
 
-def checkpoint(container: str, **named: NDArray[Any]) -> Checkpoint:
+def checkpoint(container: str, /, **named: NDArray[Any]) -> Checkpoint:
     return Checkpoint(container, tuple(Tensor(name, DTYPE_OF[array.dtype], array) for name, array in named.items()))
 
 
