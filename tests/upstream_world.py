@@ -10,7 +10,7 @@ import contextlib
 import socket
 import ssl
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -51,6 +51,21 @@ def serving(
     """Run ``world``, by default the small one, on free loopback ports."""
     with Server(world or small_world(), faults=faults, tls=tls, scheme=scheme) as server:
         yield server
+
+
+@dataclass
+class Clock:
+    """Seconds since 1970 that pass when somebody sleeps, and when a test says so."""
+
+    now: float = 1_790_000_000.0
+    slept: list[float] = field(default_factory=list)
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
 
 
 def resolve(server: Server, path: str, *, repo: str = REPO, revision: str = COMMIT) -> str:

@@ -24,7 +24,10 @@ _SHOWN = {
     "google": "Google storage",
     "baidu": "Baidu object storage",
     "paddlenlp": "Baidu object storage, bucket in the host's name",
-    "pan": "Baidu Pan's share pages",
+    "pan": "Baidu Pan: share pages, and the open platform's listings",
+    "openapi": "the open platform's logins",
+    "pcs": "where its links lead",
+    "baidupcs": "a node that has their bytes",
     "plain": "a plain host",
 }
 

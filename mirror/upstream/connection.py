@@ -30,6 +30,7 @@ class _Place:
 
     server: Server
     real: bool
+    ranges: int
 
     def url(self, role: str) -> str:
         if self.real:
@@ -43,6 +44,7 @@ class Connection:
     def __init__(self, server: Server, sock: socket.socket, role: str) -> None:
         self._server, self._sock, self._role = server, sock, role
         self._buffer = bytearray()
+        self._ranges = 0
 
     def serve_one(self) -> bool:
         """Read and answer one request; return whether another may follow."""
@@ -76,7 +78,8 @@ class Connection:
         if request.method not in _METHODS:
             return plain(405, "method not allowed\n", "text/plain", ("Allow", ", ".join(_METHODS)))
         host = self._server.world.hosts[role]
-        place = _Place(self._server, request.host in ROLE_OF)
+        place = _Place(self._server, request.host in ROLE_OF, self._ranges)
+        self._ranges += request.header("range") is not None
         reply = host.reply(request, place)
         effects = self._server.faults.take(host.names(request), request, role, reply)
         exchange.faults = tuple(effect.name for effect in effects)

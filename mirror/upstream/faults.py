@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from mirror.upstream import mischief_answers, mischief_wire  # noqa: F401 # they register their faults
+from mirror.upstream import mischief_answers, mischief_open, mischief_wire  # noqa: F401 # they register their faults
 from mirror.upstream.host import ROLES
 from mirror.upstream.mischief import Effect, effect
 

@@ -16,6 +16,9 @@ REAL_HOSTS = {
     "baidu": ("bj.bcebos.com",),
     "paddlenlp": ("paddlenlp.bj.bcebos.com",),
     "pan": ("pan.baidu.com",),
+    "openapi": ("openapi.baidu.com",),
+    "pcs": ("d.pcs.baidu.com",),
+    "baidupcs": ("nj01ct01.baidupcs.com",),
     "plain": ("files.example.org",),
 }
 ROLES = tuple(REAL_HOSTS)
@@ -29,6 +32,10 @@ class Place(Protocol):
 
     def url(self, role: str) -> str:
         """Return ``scheme://authority`` of another host of this world."""
+
+    @property
+    def ranges(self) -> int:
+        """How many requests with a Range the connection has carried before."""
 
 
 class Host(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip as gzip_module
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -50,15 +49,6 @@ def status(
 def html_login(answer: Answer, scene: Scene) -> Answer:
     """A captive portal: 200 and a page that asks for a password."""
     return plain(200, _LOGIN, "text/html; charset=utf-8")
-
-
-@fault("answer", envelope=("errno", "error_code", "error"))
-def json_error(
-    answer: Answer, scene: Scene, *, code: str = "-62", errtype: str = "", envelope: str = "errno", status: int = 200
-) -> Answer:
-    """An error in JSON, as Baidu Pan has it: most come with status 200."""
-    said: dict[str, object] = {envelope: int(code) if code.removeprefix("-").isdecimal() else code, "request_id": 1}
-    return plain(status, json.dumps({**said, "errtype": errtype} if errtype else said), "application/json")
 
 
 @fault("answer")

@@ -27,6 +27,7 @@ from mirror.upstream.objects import (
     plain_error,
 )
 from mirror.upstream.pan import Pan
+from mirror.upstream.pan_open import OpenPlatform
 from mirror.upstream.repository import LFS_SUFFIXES, HubFile, Repository
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class World:
         hub: Repositories, tokens and habits of the hub.
         stores: Object stores by role: ``google``, ``baidu``, ``paddlenlp``, ``plain``.
         pan: Share pages.
+        open: Baidu's open platform: a user's own disk, as an app may see it.
         handoffs: What a person gets from each share, by share id and file name.
         shipped: The catalog that the world was built from, as JSON values.
         scale: What widths and vocabularies were divided by.
@@ -54,12 +56,14 @@ class World:
     hub: Hub = field(default_factory=Hub)
     stores: dict[str, ObjectHost] = field(default_factory=dict)
     pan: Pan = field(default_factory=Pan)
+    open: OpenPlatform = field(default_factory=OpenPlatform)
     handoffs: dict[str, dict[str, Content]] = field(default_factory=dict)
     shipped: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     scale: int = 1
 
     def __post_init__(self) -> None:
+        self.pan.parts.append(self.open)
         shared = ObjectHost(baidu, baidu_error)
         self.stores = {
             "google": ObjectHost(google, google_error),
@@ -73,7 +77,15 @@ class World:
     @property
     def hosts(self) -> Mapping[str, Host]:
         """The hosts by role."""
-        return {"hub": self.hub, "cdn": Cdn(self.hub.repositories), "pan": self.pan, **self.stores}
+        return {
+            "hub": self.hub,
+            "cdn": Cdn(self.hub.repositories),
+            "pan": self.pan,
+            "openapi": self.open.grants,
+            "pcs": self.open.storage,
+            "baidupcs": self.open.storage,
+            **self.stores,
+        }
 
     def repository(self, name: str) -> Repository:
         """Return the hub repository ``owner/name``; an empty one when it is new."""
