@@ -247,6 +247,35 @@ class RateLimitedError(StatusError):
     hint = "the host is busy: run the same command again later; `--jobs 2` asks for less at once"
 
 
+class BaiduError(SourceError):
+    """Baidu's open platform, or its storage, answers with an error of its own.
+
+    Attributes:
+        code: Its number or word; 0 where it gives none.
+        remedy: What helps, in the words of ``mirror.sources.baidu_open.words.Remedy``.
+    """
+
+    hint = "`minibert-mirror baidu status` says whether you are logged in and how many calls are left"
+
+    def __init__(
+        self, message: str, *, code: int | str = 0, remedy: str = "", retry_after: float = 0.0, hint: str | None = None
+    ) -> None:
+        super().__init__(message, retry_after=retry_after, hint=hint)
+        self.code, self.remedy = code, remedy
+
+
+class QuotaError(BaiduError):
+    """The app has used up the calls that Baidu allows it; ``retry_after`` says for how long."""
+
+    hint = "what has come is kept: run the same command again when the hour is over"
+
+
+class RemovedError(BaiduError):
+    """Baidu gives a notice, or nothing, in the place of the file."""
+
+    hint = "Baidu has removed or blocked it; `minibert-mirror catalog show MODEL` lists other sources"
+
+
 class OfflineError(SourceError):
     """``--offline`` was asked for and something would have to be fetched."""
 
@@ -322,3 +351,9 @@ class CaptchaError(WaitingError):
     """A host wants to see a person before it answers; no program should go on asking."""
 
     hint = "ask nobody for a quarter of an hour, or open the link yourself: `minibert-mirror handoff`"
+
+
+class LoginNeededError(WaitingError):
+    """Baidu wants its user to say yes again, in a browser."""
+
+    hint = "minibert-mirror baidu login"

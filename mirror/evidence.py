@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Who promises by a pin.
 PINS = frozenset({Authority.CATALOG, Authority.LOCK})
+#: Who says nothing of what the publisher gave: ourselves at first contact, and whoever only carried it.
+_NO_WITNESS = frozenset({Authority.LEDGER, Authority.CARRIER})
 
 
 class Evidence(NamedTuple):
@@ -55,7 +57,7 @@ def judge(actual: Mapping[str, Digest], claims: Iterable[Claim]) -> Evidence:
         level = Level.PINNED
     elif any(c.authority is Authority.PUBLISHER and c.secure and c.digest.algorithm in STRONG for c in agreeing):
         level = Level.ATTESTED
-    elif any(c.authority is not Authority.LEDGER for c in agreeing):
+    elif any(c.authority not in _NO_WITNESS for c in agreeing):
         level = Level.CHECKED
     else:
         level = Level.FIRST_SEEN

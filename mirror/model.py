@@ -57,6 +57,7 @@ class Authority(StrEnum):
     PUBLISHER = "publisher"  # the source's own API or header
     MEMBER = "member"  # the CRC-32 that a zip holds for its own members
     PEER = "peer"  # another mirror
+    CARRIER = "carrier"  # a disk of the user's that only carried the bytes: it vouches for the way, not for them
     LEDGER = "ledger"  # what we saw at first contact
 
 

@@ -30,7 +30,7 @@ _PLAIN = re.compile(
 )
 _PORTS = {"http": "80", "https": "443"}
 # A range counts stored bytes; with a content coding it would count others.
-_ALWAYS = (("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Accept-Encoding", "identity"))
+_ALWAYS = (("Accept", "*/*"), ("Accept-Encoding", "identity"))
 
 
 class Body(Protocol):
@@ -82,12 +82,16 @@ class Asker:
         hub: Whose token is sent to whom.
         client: Gives httpx2's client.
         direct: Asks hosts without a proxy; None leaves everything to the client.
+        agent: What is sent as ``User-Agent``.
     """
 
-    def __init__(self, hub: HubAccess, client: Callable[[], httpx2.Client], direct: Direct | None) -> None:
+    def __init__(
+        self, hub: HubAccess, client: Callable[[], httpx2.Client], direct: Direct | None, *, agent: str = USER_AGENT
+    ) -> None:
         self._hub = hub
         self._client = client
         self._direct = direct
+        self._always = (("User-Agent", agent), *_ALWAYS)
         self._known: dict[str, _Known] = {}
 
     def close(self) -> None:
@@ -125,4 +129,4 @@ class Asker:
 
     def _headers(self, url: str, conditions: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         token = self._hub.token_for(url)
-        return [*_ALWAYS, *conditions, *([("Authorization", f"Bearer {token}")] if token else [])]
+        return [*self._always, *conditions, *([("Authorization", f"Bearer {token}")] if token else [])]

@@ -134,6 +134,17 @@ class Openers:
                 self._http = HttpOpener(self._asker)
             return self._http
 
+    def asker(self, agent: str) -> Asker:
+        """Return what sends single requests as ``agent``, through the connections that ``close`` closes.
+
+        Raises:
+            ConnectionDroppedError: The openers are closed.
+        """
+        from mirror.sources.asking import Asker
+
+        self._made()
+        return Asker(self.hub, lambda: self.client, self._direct(), agent=agent)
+
     def close(self) -> None:
         """Close every connection, from any thread: whoever waits for a byte gets an error at once."""
         with self._lock:
