@@ -89,6 +89,15 @@ def own(environ: Mapping[str, str]) -> Path:
     return user_data_path("minibert-mirror", appauthor=False)
 
 
+def own_config(environ: Mapping[str, str]) -> Path:
+    """Return where a user's own settings are (XDG config directory, or the platform's like)."""
+    if environ.get("XDG_CONFIG_HOME"):
+        return Path(environ["XDG_CONFIG_HOME"]) / "minibert-mirror"
+    from platformdirs import user_config_path
+
+    return user_config_path("minibert-mirror", appauthor=False)
+
+
 def own_trees(where: Place, environ: Mapping[str, str]) -> Path:
     """Return where a user who may not write a mirror has its files under their own names (XDG cache directory)."""
     import hashlib  # 2 ms, for one command

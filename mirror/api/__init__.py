@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from mirror.sync.outcome import Outcome
 
 from mirror.api.base import Watch, ignore
+from mirror.api.drive import Driving
 from mirror.api.keeping import Keeping
 from mirror.api.probing import Probing
 from mirror.api.proving import Proving
-from mirror.api.receiving import Receiving
 
 
-class Mirror(Proving, Keeping, Receiving, Probing):
+class Mirror(Proving, Keeping, Driving, Probing):
     """One mirror: a folder with a catalog and a cache.
 
     Args:

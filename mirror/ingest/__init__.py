@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.errors import DisputedError, IntegrityError, MirrorError
 from mirror.ingest.answers import Answers, Left, Plan, Take
-from mirror.ingest.finds import finds
+from mirror.ingest.finds import finds, finds_of
 from mirror.ingest.take import listed, refused, stored, take
 from mirror.sync import rows
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from mirror.catalog import Artifact, Catalog
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mirror.store import Store
     from mirror.sync.adopt import Judged
 
-__all__ = ["Ingested", "Left", "Plan", "Rooms", "Take", "ingest", "look"]
+__all__ = ["Ingested", "Left", "Plan", "Rooms", "Take", "ingest", "look", "look_at"]
 
 
 class Rooms(NamedTuple):
@@ -80,6 +80,12 @@ def look(paths: Sequence[Path], rooms: Rooms, named: Artifact | None = None) -> 
     """
     answers = Answers(rooms.catalog, rooms.reader, rooms.store, rooms.lock, rooms.scratch, named)
     return answers.plan(finds(list(paths), answers.is_known, rooms.scratch))
+
+
+def look_at(files: Mapping[str, Path], rooms: Rooms) -> Plan:
+    """Return what is to be done with files that a program fetched, by the names they had; see ``look``."""
+    answers = Answers(rooms.catalog, rooms.reader, rooms.store, rooms.lock, rooms.scratch)
+    return answers.plan(finds_of(files, answers.is_known, rooms.scratch))
 
 
 def ingest(plan: Plan, rooms: Rooms, stop: threading.Event) -> Ingested:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,7 @@ class Find:
         asked: Whether a person named it, or its name promises weights: it is told even when it is unknown.
         wrong: Why it is not taken, whatever it is; empty where that is open.
         outer: sha256 of the archives that it was found in, the outermost first.
+        came: What else the ledger should know of how it came, where a program fetched it.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Find:
     asked: bool
     wrong: str = ""
     outer: tuple[str, ...] = ()
+    came: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sha256(self) -> str:
@@ -92,6 +94,16 @@ def finds(paths: list[Path], is_known: Callable[[str], bool], scratch: Path) -> 
             raise UsageError(f"{path} is neither a file nor a folder")
         for file in _below(path) if path.is_dir() else (path,):
             yield from _opened(_found(file, asked=file == path), file, is_known, scratch, 1)
+
+
+def finds_of(files: Mapping[str, Path], is_known: Callable[[str], bool], scratch: Path) -> Iterator[Find]:
+    """Yield files that a program fetched, under the names that they had where they came from; see ``finds``.
+
+    Raises:
+        StoreError: One cannot be read, or there is no room to unpack an archive.
+    """
+    for name, path in sorted(files.items()):
+        yield from _opened(_looked_at(name, mapped(path), asked=True), path, is_known, scratch, 1)
 
 
 def _below(folder: Path) -> Iterator[Path]:

@@ -90,7 +90,7 @@ def stored(one: Take, judged: Judged) -> Event:
     """Return the event that a find was taken in: by whom, from where, and which share it answers."""
     event = rows.adopted(judged, how="ingested")
     origin = {"name": one.find.name, "by": _who(), "inside": list(one.find.outer), "share": one.share, "why": one.why}
-    return Event(event.kind, event.subject, {**event.detail, "origin": origin})
+    return Event(event.kind, event.subject, {**event.detail, "origin": {**origin, **one.find.came}})
 
 
 def refused(one: Left, store: Store) -> Event | None:

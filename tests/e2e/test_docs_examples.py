@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,10 @@ import numpy as np
 
 from mirror.compare.digest import digests, roots
 from mirror.compare.names import canonical
+from mirror.drive.memory import TokenFile
+from mirror.drive.settings import FOLDER, TOKENS
 from mirror.formats.checkpoint import Checkpoint, Tensor
+from mirror.sources.baidu_open.oauth import App, Tokens
 from mirror.upstream.server import Server
 from mirror.upstream.world import build_world
 
@@ -36,6 +40,20 @@ def in_a_demo_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Se
     return names
 
 
+def log_in_at_baidu(server: Server, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set up an app of the user's, with a file in its folder and a login."""
+    given = {"APP_KEY": "key", "SECRET_KEY": "secret", "APP_NAME": "demo"}
+    for name, value in {**given, "PAN_BASE": server.url("pan"), "OPENAPI_BASE": server.url("openapi")}.items():
+        monkeypatch.setenv(f"MINIBERT_MIRROR_BAIDU_{name}", value)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(config))
+    platform = server.world.open  # type: ignore[attr-defined] # a World has one
+    tokens = platform.grants.grant(platform.grants.register("key", "secret", "demo"))
+    platform.put("/apps/demo/bert/notes.txt", b"nothing of ours")
+    path = config / "minibert-mirror" / FOLDER / TOKENS
+    fresh = Tokens(tokens["access_token"], tokens["refresh_token"], time.time() + tokens["expires_in"])
+    TokenFile(path, App("key", "secret", "demo")).save(fresh)
+
+
 def test_the_page_on_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = python_blocks(ROOT / "docs" / "python.md")
     opened = re.search(r"^mirror = .*$", code, re.MULTILINE)
@@ -44,6 +62,7 @@ def test_the_page_on_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     shared = f'{opened[0]}\nmirror.pull("bert-mini@huggingface")\n'
     code = code.replace(opened[0], shared, 1)
     with Server(build_world()) as server:
+        log_in_at_baidu(server, tmp_path / "config", monkeypatch)
         names = in_a_demo_mirror(tmp_path, monkeypatch, server, code)
     assert {event.detail["how"] for event in names["mirror"].events(kind="stored")} > {"fetched"}  # type: ignore[attr-defined]
     folder = names["folder"]

@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ingest": VALUES
     | {"digests", "formats", "catalog", "lock", "store", "ledger", "compare", "load", "likeness", "identify", "prove"}
     | {"sync", "transfer"},
+    "drive": VALUES | {"digests", "stopping", "sources", "store", "ledger", "transfer", "sync", "ingest"},
     "identify": VALUES | {"catalog", "ledger", "formats", "compare", "load", "likeness"},
     "writing": {"errors"},
     "catalog": VALUES | {"writing"},
@@ -63,7 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"digests", "stopping", "wire", "formats", "catalog", "plan", "place", "lock", "sources", "store", "ledger"}
     | {"transfer", "sync", "verify", "recheck", "tree", "explain", "status", "doctor", "compare", "load", "prove"}
     | {"crosscheck", "identify", "repair", "weights", "export", "second_opinion", "corroborate"}
-    | {"handoffs", "ingest", "probe"},
+    | {"handoffs", "ingest", "probe", "drive"},
 }
 # `cli` is at the end of the way and may know everything; nothing may know `cli` or `upstream`.
 THIRD_PARTY: dict[str, set[str]] = {
