@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "handoff": ("handoff", "Show what only a person can fetch: link, code, what should come, and whether it has."),
     "probe": ("probe", "Unofficial: ask Baidu Pan's share pages whether links live, and what is in them."),
     "ingest": ("ingest", "Take in what you fetched by hand, recognised by its content, whatever it is called."),
+    "baidu": ("baidu", "Fetch from your own disk at Baidu Pan, with an app of your own."),
     "urls": ("urls", "Print every address that the catalog knows, all or of what is selected."),
     "catalog": ("catalog", "Look at, validate and extend the catalog."),
     "lock": ("lock", "Write what was pulled as pins into catalog.lock.json."),

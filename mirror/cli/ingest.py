@@ -64,23 +64,23 @@ def ingest(
             raise click.UsageError("--watch takes one folder, and no --dry-run")
         remark(f"watching {paths[0]}; Ctrl-C ends it", quiet=quiet or as_json)
         for done in mirror.watch(paths[0], named=named):
-            _tell(workspace, done, as_json=as_json, quiet=quiet or not done.taken)
+            tell(workspace, done, as_json=as_json, quiet=quiet or not done.taken)
         return
     if dry_run:
         plan = mirror.look_through(*paths, named=named)
         for one in plan.takes:
             _tell_take(one, "would be", as_json=as_json)
         _tell_left(plan, as_json=as_json, quiet=quiet)
-        _verdict(plan, [])
+        verdict(plan, [])
         return
     done = mirror.ingest(*paths, named=named)
-    unsound, still = _tell(workspace, done, as_json=as_json, quiet=quiet)
-    _verdict(done.plan, [name for name, _ in done.problems] + unsound)
+    unsound, still = tell(workspace, done, as_json=as_json, quiet=quiet)
+    verdict(done.plan, [name for name, _ in done.problems] + unsound)
     if strict and still:
         raise WaitingError(f"{many(still, 'share')} still {'waits' if still == 1 else 'wait'} for a person")
 
 
-def _tell(workspace: Workspace, done: Ingested, *, as_json: bool, quiet: bool) -> tuple[list[str], int]:
+def tell(workspace: Workspace, done: Ingested, *, as_json: bool, quiet: bool) -> tuple[list[str], int]:
     """Print what came of an ingest; return the names of what is unsound, and how many shares still wait."""
     for one, ranked in done.taken:
         _tell_take(one, ranked.evidence.level.value, as_json=as_json)
@@ -147,7 +147,8 @@ def _prove(workspace: Workspace, done: Ingested, *, as_json: bool, quiet: bool) 
     return unsound
 
 
-def _verdict(plan: Plan, problems: list[str]) -> None:
+def verdict(plan: Plan, problems: list[str]) -> None:
+    """Raise IntegrityError where something was refused or disputed, or is among ``problems``."""
     bad: list[Left] = [one for one in plan.left if one.status in {"refused", "disputed"}]
     if names := [one.name for one in bad] + problems:
         raise IntegrityError(
