@@ -6,6 +6,7 @@ much and why. What was not loaded yet is loaded first, and recorded like any oth
 
 from __future__ import annotations
 
+import math
 import threading
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
@@ -125,10 +126,13 @@ def crosscheck(
         stop: Ends it between two models when it is set.
 
     Raises:
+        UsageError: The tolerance is no number above 0.
         FormatError: A file is not any more what it was when it was loaded.
         StoreError: A blob cannot be read, or there is no room to unpack an archive.
         LedgerError: The ledger cannot be read or written.
     """
+    if tolerance is not None and not 0 < tolerance < math.inf:
+        raise UsageError(f"a tolerance of {tolerance}: it has to be a number above 0")
     stop = stop or threading.Event()
     likeness = Likeness(catalog, shelf.reader)
     for model, group in groupby(artifacts, key=lambda one: one.model):

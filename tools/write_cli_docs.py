@@ -23,7 +23,8 @@ _HEAD = """# The command line
 
 Made from `--help` by `make docs`; do not edit.
 
-Results go to stdout, everything else to stderr. `--json` prints one object a line. Ctrl-C answers at once and keeps
+Results go to stdout, everything else to stderr. `--json` prints one object a line, in UTF-8; of a file's name that is
+none, a byte `0xNN` stands there as `\\udcNN`, which Python's `os.fsencode` turns back. Ctrl-C answers at once and keeps
 every partial.
 
 ## Exit codes

@@ -111,7 +111,10 @@ class Commands(click.Group):
             with _until_the_reader_goes(ctx):
                 return super().invoke(ctx)
         except MirrorError as error:
-            click.echo(f"{click.style('error', fg='red')}: {error}", err=True)
+            from mirror.cli.output import printable
+
+            told = "\n".join(map(printable, str(error).split("\n")))
+            click.echo(f"{click.style('error', fg='red')}: {told}", err=True)
             if error.hint:
                 click.echo(f"  hint: {error.hint}", err=True)
             ctx.exit(error.exit_code)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mirror.cli.output import emit, json_option, many, quiet_option, remark, table
+from mirror.cli.output import emit, json_option, many, printable, quiet_option, remark, table
 from mirror.errors import DifferentError, UsageError
 
 if TYPE_CHECKING:
@@ -26,11 +27,19 @@ _SHOWN = 3
 _FEW_STEPS = 1 << 16
 
 
+def parse_tolerance(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """Return a tolerance that can be one."""
+    if value is not None and not 0 < value < math.inf:
+        raise click.BadParameter(f"{value} is no tolerance; write a number above 0, such as 1e-4")
+    return value
+
+
 @click.command()
 @click.argument("names", metavar="[SELECTOR]... | FILE", nargs=-1)
 @click.option(
     "--tolerance",
-    type=click.FloatRange(min=0, min_open=True),
+    type=float,
+    callback=parse_tolerance,
     metavar="X",
     help="Let differences of two elements up to X pass. A weaker verdict, and labelled so.",
 )
@@ -69,7 +78,9 @@ def compare(
     """
     if index is not None:
         if tolerance is not None or len(names) != 1 or not Path(names[0]).is_file():
-            raise UsageError("--index wants one FILE to compare with it, and no --tolerance")
+            raise UsageError(f"--index wants one FILE to compare with it, and no --tolerance: {' '.join(names)}")
+        if not index.is_file():
+            raise UsageError(f"{index} is no file, but a device or a pipe")
         _by_index(Path(names[0]), index, as_json=as_json)
         return
     report = _Report(as_json=as_json)
@@ -218,7 +229,7 @@ def _proof(proof: IndexProof) -> dict[str, object]:
 def _print_proof(name: str, proof: IndexProof) -> None:
     total = len(proof.proved) + len(proof.refuted) + len(proof.missing)
     word = click.style("checked", fg="cyan") if proof.holds else click.style("refuted", fg="red")
-    click.echo(f"{word}  {name}: {len(proof.proved)} of the index's {total} tensors have its CRC-32C")
+    click.echo(f"{word}  {printable(name)}: {len(proof.proved)} of the index's {total} tensors have its CRC-32C")
     for one in proof.refuted[:_SHOWN]:
         click.echo(f"  {one.name}: {one.why}")
     if proof.refuted[_SHOWN:]:

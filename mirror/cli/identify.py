@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mirror.cli.output import emit, json_option, many, quiet_option, remark
+from mirror.cli.output import emit, json_option, many, printable, quiet_option, remark
 from mirror.errors import IntegrityError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def identify(workspace: Workspace, files: tuple[Path, ...], *, as_json: bool, qu
             emit({**found._asdict(), "sizes": dict(found.sizes), "roots": dict(found.roots)})
             continue
         likely = click.style(f"{found.likely.value:<17}", fg=_COLOURS.get(found.likely.value, "green"))
-        click.echo(f"{likely}  {found.name}\n    {found.text}")
+        click.echo(f"{likely}  {printable(found.name)}\n    {printable(found.text)}")
     if not count:
         remark("there are no weights", quiet=quiet or as_json)
     if refused:

@@ -13,6 +13,11 @@ from mirror.compare.finding import Soundness
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+#: Half characters: what Python has for the bytes of a file's name that are no UTF-8 (PEP 383).
+_HALF = re.compile(r"[\ud800-\udfff]")
+#: What a terminal would obey, or turn round, instead of showing it; and half characters.
+_UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
 #: ``--json``, the same for every command.
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 #: ``--quiet``, the same for every command that talks while it works.
@@ -20,8 +25,17 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="Only errors and
 
 
 def emit(value: dict[str, Any]) -> None:
-    """Print one JSON object as one line."""
-    click.echo(json.dumps(value, ensure_ascii=False))
+    """Print one JSON object as one line of UTF-8.
+
+    A byte ``0xNN`` of a file's name that is no UTF-8 stands there as ``\\udcNN``: ``os.fsencode`` gives it back.
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    click.echo(_HALF.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+def printable(text: str) -> str:
+    """Return ``text``, such as the name of somebody's file, with what is not to be shown as Python escapes it."""
+    return _UNSHOWN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def remark(text: str, *, quiet: bool = False) -> None:

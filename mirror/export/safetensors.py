@@ -6,6 +6,7 @@ by bit, a piece at a time. A file appears whole or not at all, and replaces none
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.digests import MultiDigest
@@ -83,9 +84,10 @@ def _tensors(opened: Opened, names: Mapping[str, str]) -> Iterator[Tensor]:
 
 
 def _check_free(folder: Path, names: Iterable[str], *, force: bool) -> None:
-    if folder.exists() and not folder.is_dir():
+    # A link that leads nowhere is there as well: somebody means something to come to its end.
+    if os.path.lexists(folder) and not folder.is_dir():
         raise UsageError(f"{folder} is no folder")
-    there = [str(folder / name) for name in names if (folder / name).exists()]
+    there = [str(folder / name) for name in names if os.path.lexists(folder / name)]
     if there and not force:
         raise UsageError(f"{', '.join(there)}: there already", hint="--force replaces what is there")
 
