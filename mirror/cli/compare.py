@@ -68,7 +68,8 @@ def compare(
     absent; within tolerance; different, with the largest difference and the cause where it
     shows. Opens no socket. Ends with 4 when something is different or cannot be read, else
     with 0. With --index no mirror is asked; a CRC finds accidents, not forgers, so what it
-    proves counts as checked.
+    proves counts as checked. A file that lacks tensors of the encoder is incomplete, and
+    ends with 4 too; pooler and heads may be absent.
 
     \b
     minibert-mirror compare bert-tiny
@@ -202,24 +203,27 @@ def _number(value: float | None) -> float | str | None:
 
 def _by_index(file: Path, index: Path, *, as_json: bool) -> None:
     """Tell what an index proves of a file's tensors."""
+    from mirror.compare.index_proof import Faith
     from mirror.crosscheck import against_index
 
     refuted: list[str] = []
+    lacking: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
         for name, proof in against_index(file, index, Path(scratch)):
-            refuted += [each.name for each in proof.refuted] if not proof.holds else []
+            refuted += [each.name for each in proof.refuted]
+            lacking += (proof.lacking or proof.missing) if proof.verdict is Faith.INCOMPLETE else ()
             if as_json:
-                emit({"weights": name, "level": "checked" if proof.holds else None, **_proof(proof)})
+                level = "checked" if proof.holds else None
+                emit({"weights": name, "level": level, "verdict": proof.verdict.value, **_proof(proof)})
             else:
                 _print_proof(name, proof)
-            if not proof.holds and not proof.refuted:
-                refuted.append("everything")
-    if refuted:
-        more = f" and {len(refuted) - _SHOWN} more" if refuted[_SHOWN:] else ""
-        raise DifferentError(
-            f"the index refutes {', '.join(refuted[:_SHOWN])}{more}",
-            hint="the file is no faithful conversion of that checkpoint, or the index is another model's",
-        )
+    for names, said in ((refuted, "the index refutes"), (lacking, "the file lacks")):
+        if names:
+            more = f" and {len(names) - _SHOWN} more" if names[_SHOWN:] else ""
+            raise DifferentError(
+                f"{said} {', '.join(names[:_SHOWN])}{more}",
+                hint="the file is no faithful conversion of that checkpoint, or the index is another model's",
+            )
 
 
 def _proof(proof: IndexProof) -> dict[str, object]:
@@ -228,7 +232,7 @@ def _proof(proof: IndexProof) -> dict[str, object]:
 
 def _print_proof(name: str, proof: IndexProof) -> None:
     total = len(proof.proved) + len(proof.refuted) + len(proof.missing)
-    word = click.style("checked", fg="cyan") if proof.holds else click.style("refuted", fg="red")
+    word = click.style(proof.verdict.value, fg="cyan" if proof.holds else "red")
     click.echo(f"{word}  {printable(name)}: {len(proof.proved)} of the index's {total} tensors have its CRC-32C")
     for one in proof.refuted[:_SHOWN]:
         click.echo(f"  {one.name}: {one.why}")

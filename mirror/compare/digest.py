@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
     from mirror.compare.names import Canonical, CanonicalTensor
 
-GROUPS = ("core", "pooler", "mlm", "nsp", "fit", "other")
+CORE = "core"
+GROUPS = (CORE, "pooler", "mlm", "nsp", "fit", "other")
 ALL = "all"
 _PREFIXES = (
-    ("core", ("embeddings.", "encoder.", "transformer.")),
+    (CORE, ("embeddings.", "encoder.", "transformer.")),
     ("pooler", ("pooler.",)),
     ("mlm", ("cls.predictions.", "predictions.", "vocab_")),
     ("nsp", ("cls.seq_relationship.", "sop_classifier.")),

@@ -10,11 +10,13 @@ bytes of the tensor as they lie in its shard, C order).
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from mirror.compare.dialects import dialect
+from mirror.compare.digest import CORE, group_of
 from mirror.compare.names import canonical
 from mirror.errors import FormatError
 from mirror.formats.checkpoint import LAYOUT, Checkpoint, Tensor
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
 _FORMAT = "tensorflow"
 #: What some frameworks save beside the weights: no numbers of the model, and none that ``canonical`` keeps.
 _BUFFERS = ("position_ids", "token_type_ids")
+
+
+class Faith(StrEnum):
+    """How faithful a conversion is, as far as an index can tell."""
+
+    CHECKED = "checked"
+    INCOMPLETE = "incomplete"  # nothing is refuted; tensors of the core are missing, or nothing is proved
+    REFUTED = "refuted"
 
 
 class Refuted(NamedTuple):
@@ -52,9 +62,21 @@ class IndexProof(NamedTuple):
     uncovered: tuple[str, ...]
 
     @property
+    def lacking(self) -> tuple[str, ...]:
+        """What is missing of the core, which no conversion may leave out as it may the pooler and the heads."""
+        return tuple(name for name in self.missing if group_of(name) == CORE)
+
+    @property
+    def verdict(self) -> Faith:
+        """What all of it comes to."""
+        if self.refuted:
+            return Faith.REFUTED
+        return Faith.CHECKED if self.proved and not self.lacking else Faith.INCOMPLETE
+
+    @property
     def holds(self) -> bool:
-        """Whether something is proved and nothing refuted; what is missing or uncovered denies nothing."""
-        return bool(self.proved) and not self.refuted
+        """Whether the whole core is proved, and nothing refuted; other parts may be missing, or uncovered."""
+        return self.verdict is Faith.CHECKED
 
 
 def outline(index: Index) -> Canonical:

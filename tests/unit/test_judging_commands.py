@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mirror.errors import UsageError
+from mirror.upstream.containers import safetensors as writer
+from mirror.upstream.containers.tensors import Named, arrays
 from mirror.upstream.modelfiles import ModelFiles
+from mirror.upstream.naming import hugging_face
 from mirror.upstream.stock import shipped_catalog
 from tests.command import fresh_command
 from tests.held import command, holding
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from click.testing import Result
 
     from mirror.api import Mirror
 
@@ -64,6 +69,32 @@ def test_a_name_that_is_no_text_is_printed_and_in_json_it_comes_back(tiny: Mirro
     assert "weights-\\udcff\\n\\x1b[2J.bin\n" in told
     refused = here("compare", os.fsdecode(path), "--index", os.fsdecode(path), code=4)
     assert "\x1b" not in refused.err
+
+
+def test_a_conversion_that_lacks_a_part_of_the_encoder_is_not_proved(tiny: Mirror, tmp_path: Path) -> None:
+    index = tmp_path / "bert_model.ckpt.index"
+    index.write_bytes(TINY.checkpoint("x")["x.index"])
+    named = [one for one in arrays(hugging_face("bert", TINY.specs), seed=0, model=TINY.id) if one.of is None]
+    total = len(named)
+
+    def compared(*kept: Named) -> tuple[Result, dict[str, Any]]:
+        (tmp_path / "x").write_bytes(writer.write(list(kept)))
+        words = ("compare", str(tmp_path / "x"), "--index", str(index))
+        return command(tiny, *words), json.loads(command(tiny, *words, "--json").stdout)
+
+    told, row = compared(named[0])
+    assert (told.exit_code, row["level"], row["verdict"]) == (4, None, "incomplete")
+    assert told.stdout.startswith(f"incomplete  {tmp_path / 'x'}: 1 of the index's {total} tensors have its CRC-32C\n")
+    assert "error: the file lacks " in told.stderr
+    told, row = compared(*[one for one in named if "layer.1.output.dense.bias" not in one.name])
+    assert (told.exit_code, row["verdict"]) == (4, "incomplete")
+    assert "the file lacks encoder.layer.1.output.dense.bias\n" in told.stderr
+    # Heads and pooler are kept or dropped by publishers; what is there is proved.
+    told, row = compared(*[one for one in named if not one.name.startswith(("cls.", "bert.pooler"))])
+    assert (told.exit_code, row["level"], row["verdict"]) == (0, "checked", "checked")
+    assert "not in the file: " in told.stdout
+    told, row = compared(Named("elsewhere", named[0].array))
+    assert (told.exit_code, row["verdict"]) == (4, "incomplete")
 
 
 def test_a_link_to_nothing_is_replaced_as_little_as_a_file(tiny: Mirror, tmp_path: Path) -> None:
