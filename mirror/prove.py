@@ -71,6 +71,11 @@ class Proof(NamedTuple):
             return [f"{self.name}: not read: {_said(one)}" for one in self.loaded.findings]
         return [f"{self.name}: {_said(one)}" for one in self.loaded.findings if one.severity is Severity.WARNING]
 
+    @property
+    def unchecked(self) -> list[str]:
+        """What could not be checked, one line each, without a name."""
+        return [f"{one.step}: {one.text}" for one in self.loaded.findings if one.unchecked]
+
 
 class Shelf(NamedTuple):
     """Where held weights are found, and what was found in them is recorded.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from click.testing import CliRunner
@@ -11,16 +12,19 @@ from mirror.cli import cli
 from tests import catalogs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from click.testing import Result
 
 
-def holding(
-    root: Path, models: Mapping[str, Mapping[str, Mapping[str, bytes]]], *, no_verify: bool = False, **known: Any
-) -> Mirror:
-    """Return the mirror ``root / "mirror"`` with files by model, source and path; ``known`` is said of every model."""
+Files = Mapping[str, Mapping[str, Mapping[str, bytes]]]
+
+
+def prepared(root: Path, models: Files, **known: Any) -> Mirror:
+    """Return the mirror ``root / "mirror"`` that has still to pull files, given by model, source and path.
+
+    ``known`` is said of every model.
+    """
     entries = []
     for model, sources in models.items():
         listed = []
@@ -35,7 +39,12 @@ def holding(
         entries.append(catalogs.model(model, *listed, **{"family": "bert-miniature", **known}))
     (root / "mirror" / "cache").mkdir(parents=True)
     (root / "mirror" / "catalog.json").write_text(catalogs.text(*entries), encoding="utf-8")
-    mirror = Mirror.open(root / "mirror", environ={})
+    return Mirror.open(root / "mirror", environ={})
+
+
+def holding(root: Path, models: Files, *, no_verify: bool = False, **known: Any) -> Mirror:
+    """Return a mirror that has pulled them."""
+    mirror = prepared(root, models, **known)
     mirror.sync(everything=True, no_verify=no_verify)
     return mirror
 

@@ -122,6 +122,8 @@ class Mirror(Proving, Keeping, Driving, Probing):
         for proof in self.prove(*sorted(outcome.touched), stop=stop):
             outcome.sound += proof.loaded.sound
             outcome.findings += proof.warnings
+            for what in proof.unchecked:
+                outcome.unchecked.setdefault(what, []).append(proof.name)
             if proof.loaded.verdict is Soundness.UNSOUND:
                 outcome.problems.append(Problem(proof.name, proof.error))
 

@@ -64,6 +64,11 @@ def judged(weights: Mapping[Soundness, int]) -> str:
     )
 
 
+def and_more(names: Sequence[str]) -> str:
+    """Return the first of several names, and how many others there are."""
+    return f"{names[0]} and {len(names) - 1} more" if names[1:] else names[0]
+
+
 def for_a_person(count: int) -> str:
     """Return how many artifacts wait for a person, as a clause."""
     return f"{many(count, 'artifact')} {'waits' if count == 1 else 'wait'} for a person"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mirror.cli.output import brief, emit, for_a_person, json_option, many, quiet_option, remark, size
+from mirror.cli.output import and_more, brief, emit, for_a_person, json_option, many, quiet_option, remark, size
 
 if TYPE_CHECKING:
     from mirror.catalog import Catalog
@@ -226,6 +226,7 @@ def _print_json(outcome: Outcome) -> None:
             "levels": outcome.levels,
             "sound": outcome.sound,
             "findings": outcome.findings,
+            "unchecked": outcome.unchecked,
             "problems": len(outcome.problems),
             "waiting": list(plan.waiting) if plan else [],
             "seconds": round(outcome.seconds, 3),
@@ -259,6 +260,8 @@ def _print_summary(outcome: Outcome, catalog: Catalog, *, quiet: bool) -> None:
         click.echo(f"{click.style('strange', fg='yellow')} {finding}")
     if (rest := len(outcome.findings) - _FINDINGS) > 0:
         click.echo(f"… and {rest} more; `minibert-mirror why FILE` tells everything")
+    for what, names in outcome.unchecked.items():
+        click.echo(f"{click.style('unchecked', fg='yellow')} {what}: {and_more(names)}")
     unpublished = [name for name in plan.waiting if not catalog.artifact(name).published]
     if waiting := len(plan.waiting) - len(unpublished):
         click.echo(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mirror.cli.output import emit, json_option, judged, many, quiet_option, remark, size
+from mirror.cli.output import and_more, emit, json_option, judged, many, quiet_option, remark, size
 from mirror.compare.finding import Severity, Soundness
 from mirror.errors import IntegrityError, UnsoundError
 
@@ -144,6 +144,7 @@ def verify(
             _load(workspace.mirror, names, report, portion, begun, forward=level == "forward")
             if transformers and not _over(portion, begun):
                 _ask(workspace.mirror, names, report, portion, begun)
+        report.tell_unchecked()
         remark(judged(report.weights), quiet=quiet or as_json)
     if report.bad:
         command = shlex.join(("minibert-mirror", "repair", *selectors))
@@ -188,6 +189,7 @@ class _Report:
         self.good = self.bad = self.read = self.left = 0
         self.weights: Counter[Soundness] = Counter()
         self.artifacts: dict[str, None] = {}
+        self._unchecked: dict[str, list[str]] = {}
         self._level = level
         self._as_json = as_json
 
@@ -247,6 +249,13 @@ class _Report:
                 about = f"{one.tensor}: " if one.tensor else ""
                 name = "" if not loaded.sound else f"{proof.name}: "
                 click.echo(f"  {click.style(one.severity.value, fg=colour)}  {name}{about}{one.text}")
+        for what in proof.unchecked:
+            self._unchecked.setdefault(what, []).append(proof.name)
+
+    def tell_unchecked(self) -> None:
+        """Say once, of whatever files, what could not be checked."""
+        for what, names in self._unchecked.items():
+            click.echo(f"{click.style('unchecked', fg='yellow')}  {what}: {and_more(names)}")
 
     def tell_opinion(self, opinion: Opinion) -> None:
         self.weights[Soundness.UNSOUND] += not opinion.agrees

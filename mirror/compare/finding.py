@@ -22,12 +22,14 @@ class Finding(NamedTuple):
         severity: How much it weighs.
         text: What was found, for a person.
         tensor: Name of the tensor that it is about; empty when it is about the whole.
+        unchecked: Whether it says that something could not be checked.
     """
 
     step: str
     severity: Severity
     text: str
     tensor: str = ""
+    unchecked: bool = False
 
     def __str__(self) -> str:
         where = f"{self.tensor}: " if self.tensor else ""

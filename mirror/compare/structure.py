@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from mirror.compare.sizes import Sizes
 
 _STEP = "structure"
-_FLOATS = frozenset({"F16", "BF16", "F64"})
+_FLOATS = frozenset({"F32", "F16", "BF16", "F64"})
+#: Tensors of another precision that are named.
+_NAMED = 3
 _FULL = frozenset({"core", "pooler", "mlm", "nsp"})
 #: Width of TinyBERT's teachers: BERT-Base, where nothing says otherwise.
 _TEACHER = 768
@@ -77,8 +79,8 @@ def counts(family: str, sizes: Sizes) -> Mapping[str, int]:
 def judge(canonical: Canonical, family: str, sizes: Sizes) -> tuple[Finding, ...]:
     """Return everything in which a file is not what its configuration leads one to expect.
 
-    An absent part, another precision and the head of a fine-tuned model are notes; a tied
-    weight that is none is a warning; all else is an error.
+    An absent part, one other precision of all and the head of a fine-tuned model are notes; a
+    tied weight that is none and several precisions are warnings; all else is an error.
     """
     wanted = expected(family, _with_teacher(canonical, sizes))
     return (
@@ -136,13 +138,19 @@ def _dims(shape: tuple[int, ...]) -> str:
 
 
 def _dtypes(tensors: Mapping[str, CanonicalTensor]) -> Iterator[Finding]:
-    others: dict[str, list[str]] = {}
+    """Yield what is no float, and which floats are not of the precision that most are, or all of another than F32."""
+    kinds: dict[str, list[str]] = {}
     for name, one in tensors.items():
-        others.setdefault(one.dtype, []).append(name)
-    others.pop("F32", None)
-    for dtype, names in others.items():
-        if dtype in _FLOATS:
-            yield Finding(_STEP, Severity.NOTE, f"{len(names)} of {len(tensors)} tensors are {dtype}, not F32")
-            continue
-        for name in names:
+        kinds.setdefault(one.dtype, []).append(name)
+    floats = {dtype: names for dtype, names in kinds.items() if dtype in _FLOATS}
+    for dtype in kinds.keys() - floats.keys():
+        for name in kinds[dtype]:
             yield Finding(_STEP, Severity.ERROR, f"dtype {dtype}, where F32 should be", name)
+    main = max(floats, key=lambda dtype: len(floats[dtype]), default="F32")
+    if floats.keys() == {main} != {"F32"}:
+        yield Finding(_STEP, Severity.NOTE, f"all tensors are {main}, not F32")
+    for dtype in floats.keys() - {main}:
+        names = floats[dtype]
+        said = f"{len(names)} of {len(tensors)} tensors {'is' if len(names) == 1 else 'are'} {dtype}"
+        some = ", ".join(names[:_NAMED]) + (", …" if names[_NAMED:] else "")
+        yield Finding(_STEP, Severity.WARNING, f"{said}, where the others are {main}: {some}")

@@ -121,7 +121,7 @@ def judge(
         eps: What norms add to the variance.
     """
     if reason := _unready(sizes, activation):
-        return Judged((Finding(_STEP, Severity.NOTE, f"not checked: {reason}"),), None)
+        return Judged((_unchecked(f"not checked: {reason}"),), None)
     answer = partial(run, family, sizes, tensors, activation=activation, eps=eps)
     ids = probe(sizes)
     try:
@@ -153,6 +153,10 @@ def _unready(sizes: Sizes, activation: str) -> str:
     if work > _MOST_WORK or width > _MOST_WIDE:
         return "larger than any model that is known"
     return ""
+
+
+def _unchecked(text: str) -> Finding:
+    return Finding(_STEP, Severity.NOTE, text, unchecked=True)
 
 
 def _refused(error: FormatError) -> Finding:
@@ -187,7 +191,7 @@ def _padding(answer: Run, ids: Ids, alone: Outputs, sizes: Sizes) -> Iterator[Fi
     tokens = ids.shape[1]
     padding = min(_PADDING, sizes.positions - tokens)
     if not padding:
-        yield Finding(_STEP, Severity.NOTE, "padding not checked: no position is free")
+        yield _unchecked("padding not checked: no position is free")
         return
     padded = np.pad(ids, ((0, 0), (0, padding)), mode="edge")
     found = answer(padded, mask=np.arange(tokens + padding)[None] < tokens)
@@ -206,7 +210,7 @@ def _others(answer: Run, ids: Ids, alone: Outputs, sizes: Sizes) -> Iterator[Fin
     found = answer(batch, segments) if has_segments else answer(batch)
     yield from _same(alone, _row(found, 0, ids.shape[1]), "what else is in the batch")
     if min(sizes.embedding, sizes.hidden) <= _NARROW or ids.shape[1] == 1:
-        yield Finding(_STEP, Severity.NOTE, "not checked whether places and segments matter: too few numbers to tell")
+        yield _unchecked("not checked whether places and segments matter: too few numbers to tell")
         return
     states, of_turned, of_others, of_segment = found.hidden[-1]
     # Without positions a network does not care for order: each token takes its output along.

@@ -148,7 +148,7 @@ def _structure(
     """Return in what the tensors are not what configuration and catalog say, and what these say."""
     if not found.family:
         text = "of an architecture that is not known here: not checked"
-        return [Finding(_STRUCTURE, Severity.NOTE, text)], None
+        return [Finding(_STRUCTURE, Severity.NOTE, text, unchecked=True)], None
     if known.family not in {None, found.family}:
         text = f"the tensors of {found.family}, where {known.family} should be"
         return [Finding(_STRUCTURE, Severity.ERROR, text)], None
@@ -174,7 +174,8 @@ def _stated(found: Canonical, configs: Mapping[str, dict[str, Any]], known: Know
     if known.config:
         stated["the catalog"] = dict(known.config)
     if not stated:
-        note = Finding(_CONFIGURATION, Severity.NOTE, "no configuration: the sizes are those that the tensors show")
+        text = "no configuration: the sizes are those that the tensors show"
+        note = Finding(_CONFIGURATION, Severity.NOTE, text, unchecked=True)
         return _Stated(Sizes.from_shapes(found, found.family), {}), [note]
     (first, config), *rest = stated.items()
     findings = [one for name, other in rest for one in contradictions(config, other, (first, name))]

@@ -107,6 +107,7 @@ class Outcome:
         notes: What a person should know, and is no problem.
         sound: Weight files that were loaded and are what their model needs.
         findings: What is strange about weights, and is no problem.
+        unchecked: What could not be checked of weights, with their names.
         seconds: Wall time.
     """
 
@@ -121,6 +122,7 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     sound: int = 0
     findings: list[str] = field(default_factory=list)
+    unchecked: dict[str, list[str]] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property

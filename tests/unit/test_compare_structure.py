@@ -378,11 +378,22 @@ def with_dtypes(dtypes: Mapping[str, str]) -> Canonical:
     )
 
 
-def test_another_precision_is_one_note_and_whole_numbers_are_errors() -> None:
+def test_some_of_another_precision_are_named_and_whole_numbers_are_errors() -> None:
     found = with_dtypes({"pooler.dense.bias": "F16", "pooler.dense.weight": "F16", "cls.seq_relationship.bias": "I64"})
     assert sorted(said(found)) == [
         "error: cls.seq_relationship.bias: dtype I64, where F32 should be",
-        "note: : 2 of 46 tensors are F16, not F32",
+        "warning: : 2 of 46 tensors are F16, where the others are F32: pooler.dense.weight, pooler.dense.bias",
+    ]
+    found = with_dtypes(dict.fromkeys([*whole("bert", SMALL).tensors][:-1], "F16"))
+    (last,) = [name for name, one in found.tensors.items() if one.dtype == "F32"]
+    assert said(found) == [f"warning: : 1 of 46 tensors is F32, where the others are F16: {last}"]
+    found = with_dtypes(dict.fromkeys([*whole("bert", SMALL).tensors][:4], "F64"))
+    assert said(found)[0].endswith(", …")
+
+
+def test_one_other_precision_of_all_is_a_note() -> None:
+    assert said(with_dtypes(dict.fromkeys(whole("bert", SMALL).tensors, "F16"))) == [
+        "note: : all tensors are F16, not F32"
     ]
 
 
