@@ -17,7 +17,7 @@ from mirror.compare.digest import ALL
 from mirror.compare.finding import Severity
 from mirror.compare.names import canonical
 from mirror.compare.verdict import Relation, relate, relax
-from mirror.errors import FormatError, UsageError
+from mirror.errors import FormatError, StoreError, UsageError
 from mirror.formats.tf_index import read_index
 from mirror.likeness import Likeness, rank
 from mirror.load import outside
@@ -155,6 +155,8 @@ def against_index(file: Path, index: Path, scratch: Path) -> Iterator[tuple[str,
     wanted = read_index(mapped(index))
     found = False
     for one in outside.files(file):
+        if one.problem:
+            raise StoreError(f"{one.path}: {one.problem}")
         for weights in one.weights("", scratch):
             found = True
             yield weights.name, index_proof.prove(canonical(read(weights)), wanted)

@@ -67,6 +67,7 @@ class Likely(StrEnum):
     SHAPE = "shape"  # names and shapes only
     UNKNOWN = "unknown"
     REFUSED = "refused"
+    UNREADABLE = "unreadable"  # by us: nothing is known of its bytes
 
 
 class Identified(NamedTuple):
@@ -76,7 +77,7 @@ class Identified(NamedTuple):
         name: The path, in an archive with the member's behind ``!``.
         likely: How it was recognised.
         text: The answer in words, or why there is none.
-        sha256: Of the file, of the index where it is a checkpoint, or of the archive.
+        sha256: Of the file, of the index where it is a checkpoint, or of the archive; None when it is unreadable.
         model: Name of the catalog's model; None where none is meant.
         same: Held files, pins and the like that it equals, the best to name first.
         format: Of the weights; None where they were not read.
@@ -90,7 +91,7 @@ class Identified(NamedTuple):
     name: str
     likely: Likely
     text: str
-    sha256: str
+    sha256: str | None
     model: str | None = None
     same: tuple[str, ...] = ()
     format: str | None = None
@@ -111,7 +112,8 @@ def identify(paths: Iterable[Path], catalog: Catalog, reader: Reader | None, scr
         scratch: A directory with room for the content of an archive.
 
     Raises:
-        StoreError: A file cannot be read, or there is no room to unpack an archive.
+        UsageError: One of them is neither a file nor a folder.
+        StoreError: There is no room to unpack an archive.
         LedgerError: The ledger cannot be read.
     """
     expert = Expert(catalog, Likeness(catalog, reader), scratch)
@@ -132,8 +134,12 @@ class Expert:
 
     def of(self, file: Outside) -> Iterator[Identified]:
         """Yield what one file is; more than one answer for an archive of several checkpoints."""
-        one = Identified(str(file.path), Likely.UNKNOWN, "", hashlib.sha256(file.view).hexdigest())
-        known = self._known(file, one.sha256)
+        if file.problem:
+            yield Identified(str(file.path), Likely.UNREADABLE, file.problem, None)
+            return
+        sha256 = hashlib.sha256(file.view).hexdigest()
+        one = Identified(str(file.path), Likely.UNKNOWN, "", sha256)
+        known = self._known(file, sha256)
         try:
             one = one._replace(format=file.kind)
         except FormatError as error:
@@ -141,7 +147,7 @@ class Expert:
             return
         found: tuple[Weights, ...] = ()
         try:
-            found = () if file.is_bare else file.weights(one.sha256, self._scratch)
+            found = () if file.is_bare else file.weights(sha256, self._scratch)
             if file.is_bare:
                 one = self._by_shape(self._shaped(outline(read_index(file.view)), one), _BARE)
             elif not found:

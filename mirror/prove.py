@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mirror.compare.families import FAMILIES
 from mirror.compare.finding import Finding, Severity, Soundness
-from mirror.errors import ArchiveError, UnsoundError
+from mirror.errors import ArchiveError, StoreError, UnsoundError
 from mirror.load.known import Known
-from mirror.load.material import HeldFile, Material, Weights, archives, beside, inside, may_hold_weights
+from mirror.load.material import HeldFile, Material, Weights, archives, beside, concerns, inside, may_hold_weights
 from mirror.model import Event
 
 if TYPE_CHECKING:
@@ -47,10 +47,17 @@ _CONFIG_KEYS = {
 
 
 class Proof(NamedTuple):
-    """What was found in one weight file of one artifact."""
+    """What was found in one weight file of one artifact.
+
+    Attributes:
+        artifact: Name of the artifact.
+        loaded: What was found.
+        unread: Why nothing was, where the file cannot be read; then nothing is recorded.
+    """
 
     artifact: str
     loaded: Loaded
+    unread: StoreError | None = None
 
     @property
     def name(self) -> str:
@@ -58,8 +65,10 @@ class Proof(NamedTuple):
         return f"{self.artifact}/{self.loaded.weights.name}"
 
     @property
-    def error(self) -> UnsoundError:
-        """What to raise for weights that are not sound."""
+    def error(self) -> UnsoundError | StoreError:
+        """What to raise for weights that are not sound, or cannot be read."""
+        if self.unread is not None:
+            return self.unread
         wrong = [one for one in self.loaded.findings if one.severity is Severity.ERROR]
         more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         return UnsoundError(f"{self.name}: {'; '.join(map(_said, wrong[:_SHOWN]))}{more}")
@@ -101,7 +110,7 @@ def prove(
     ``forward`` also runs the models.
 
     Raises:
-        StoreError: A blob cannot be read, or there is no room to unpack an archive.
+        StoreError: There is no room to unpack an archive.
         LedgerError: What was found cannot be recorded.
     """
     held = ((artifact, held_files(shelf.reader, shelf.store, artifact.name)) for artifact in artifacts)
@@ -117,7 +126,7 @@ def prove(
 
     def load(task: tuple[Artifact, list[HeldFile]]) -> list[Proof]:
         artifact, files = task
-        return [Proof(artifact.name, one) for one in _load(artifact, files, shelf.scratch, options)]
+        return list(_proofs(artifact, files, shelf.scratch, options))
 
     try:
         with ThreadPoolExecutor(THREADS) as pool:
@@ -125,7 +134,7 @@ def prove(
             while waiting and not stop.is_set():
                 found = [_remembered(proof, shelf.reader, said) for proof in waiting.pop(0).result()]
                 waiting += [pool.submit(load, task) for task in islice(tasks, 1)]
-                proofs += found
+                proofs += [proof for proof in found if proof.unread is None]
                 yield from found
     finally:
         if shelf.open_ledger is not None and proofs:
@@ -162,7 +171,42 @@ def held_files(reader: Reader, store: Store, artifact: str) -> list[HeldFile]:
         LedgerError: The ledger cannot be read.
     """
     found = (HeldFile(path, sha256, store.blob_path(sha256)) for path, sha256 in reader.held(artifact).items())
-    return sorted(one for one in found if one.where.exists())
+    return sorted(one for one in found if _is_there(one.where))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return True  # and cannot be read
+
+
+def _proofs(artifact: Artifact, files: Sequence[HeldFile], scratch: Path, options: dict[str, Any]) -> Iterator[Proof]:
+    """Yield what is found in the files of an artifact, and what cannot be read of them."""
+    readable = list(files)
+    for file in files:
+        if not concerns(file.path) or (error := _unreadable(file.where)) is None:
+            continue
+        readable.remove(file)
+        if not may_hold_weights(file.path):
+            # A model is not judged without its configuration, nor a checkpoint without its data.
+            readable = archives(readable)
+            error = StoreError(f"{error}; the weights beside it were not judged")
+        weights = Weights(file.path, file.sha256, "", (), surely=True)
+        from mirror.load.judging import unread
+
+        yield Proof(artifact.name, unread(weights, error, Severity.ERROR), error)
+    for loaded in _load(artifact, readable, scratch, options):
+        yield Proof(artifact.name, loaded)
+
+
+def _unreadable(path: Path) -> StoreError | None:
+    """Say why a file cannot be opened; None when it can."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        return StoreError(f"{path}: {error.strerror or repr(error)}")
+    return None
 
 
 def _load(artifact: Artifact, files: Sequence[HeldFile], scratch: Path, options: dict[str, Any]) -> Iterator[Loaded]:

@@ -12,6 +12,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mirror.errors import StoreError
 from mirror.ledger.moment import moment
 from mirror.model import Event
 from mirror.verify import Status, Subject, Verdict, VerifyLevel, verify
@@ -112,7 +113,7 @@ def recheck(
         seconds: No further blob is begun after so many.
 
     Raises:
-        StoreError: A blob cannot be read.
+        StoreError: A bad blob cannot be moved to the quarantine.
         LedgerError: The verdicts cannot be recorded, though the store could be written.
     """
     left = len(files)
@@ -123,8 +124,9 @@ def recheck(
         for verdict in verify(subjects, level, stop=stop, over=lambda: time.monotonic() >= until):
             left -= 1
             if open_ledger is not None and verdict.status in {Status.ALTERED, Status.RESIZED}:
-                store.quarantine(verdict.subject.path, _evidence(verdict))
-            events.append(_event(verdict))
+                _put_away(store, verdict)
+            if verdict.status is not Status.UNREADABLE:
+                events.append(_event(verdict))
             yield Rechecked(verdict, tuple(files[verdict.subject.sha256]), left)
     finally:
         if open_ledger is not None and events:
@@ -147,6 +149,15 @@ def _subjects(reader: Reader, store: Store, files: Iterable[str]) -> Iterator[Su
         row = reader.blob(sha256)
         if row is not None and row.size is not None:
             yield Subject(sha256, row.size, store.blob_path(sha256), row.blocks)
+
+
+def _put_away(store: Store, verdict: Verdict) -> None:
+    """Move a bad blob to the quarantine, if nobody else who found it bad has just done so."""
+    try:
+        store.quarantine(verdict.subject.path, _evidence(verdict))
+    except StoreError as error:
+        if not isinstance(error.__cause__, FileNotFoundError) or verdict.subject.path.exists():
+            raise
 
 
 def _evidence(verdict: Verdict) -> dict[str, Any]:

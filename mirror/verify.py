@@ -15,7 +15,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.digests import BLOCK, digest_file
-from mirror.errors import StoreError
 
 if TYPE_CHECKING:
     import threading
@@ -40,6 +39,7 @@ class Status(StrEnum):
     MISSING = "missing"
     RESIZED = "resized"
     ALTERED = "altered"
+    UNREADABLE = "unreadable"  # nothing is known of its bytes
 
 
 class Subject(NamedTuple):
@@ -68,6 +68,7 @@ class Verdict(NamedTuple):
         actual: The sha256 of the bytes, when they were read.
         damage: Half-open spans of bytes whose block CRC-32 differs; empty when blocks were not kept.
         transient: The sha256 that a first read gave where a second one, from the disk, was right; None otherwise.
+        why: What the system said of a blob that is unreadable; empty otherwise.
     """
 
     subject: Subject
@@ -76,6 +77,7 @@ class Verdict(NamedTuple):
     actual: str | None = None
     damage: tuple[tuple[int, int], ...] = ()
     transient: str | None = None
+    why: str = ""
 
     @property
     def ok(self) -> bool:
@@ -97,9 +99,6 @@ def verify(
         level: How hard to look.
         stop: Ends it when set.
         over: Asked before each blob from several threads; once it says so, no further one is begun.
-
-    Raises:
-        StoreError: A blob is there and cannot be read.
     """
     rest = iter(subjects)
 
@@ -120,11 +119,7 @@ def verify(
 
 
 def judge(subject: Subject, level: VerifyLevel) -> Verdict:
-    """Judge one blob; bytes that are not the recorded ones are read a second time.
-
-    Raises:
-        StoreError: It is there and cannot be read.
-    """
+    """Judge one blob; bytes that are not the recorded ones are read a second time."""
     try:
         size = subject.path.stat().st_size
         if size != subject.size:
@@ -139,7 +134,7 @@ def judge(subject: Subject, level: VerifyLevel) -> Verdict:
     except FileNotFoundError:
         return Verdict(subject, level, Status.MISSING)
     except OSError as error:
-        raise StoreError(f"{subject.path}: {error.strerror or error!r}") from error
+        return Verdict(subject, level, Status.UNREADABLE, why=error.strerror or repr(error))
     if actual == subject.sha256:
         return Verdict(subject, level, Status.INTACT, actual, transient=first)
     return Verdict(subject, level, Status.ALTERED, actual, _damage(subject, blocks))

@@ -39,6 +39,7 @@ class Proving(Base):
         """Judge again the blobs that are held for what ``selectors`` name, and record the verdicts.
 
         An altered blob is moved to the quarantine, unless the store can only be read; ``repair`` mends it.
+        Of a blob that cannot be read, the verdict says so; nothing is recorded of it.
 
         Args:
             selectors: What to judge; everything without any.
@@ -48,7 +49,7 @@ class Proving(Base):
 
         Raises:
             SelectorError: A selector is malformed or names nothing.
-            StoreError: A blob cannot be read.
+            StoreError: A bad blob cannot be moved to the quarantine.
             LedgerError: The ledger cannot be read or written.
         """
         from mirror.recheck import WHOLE, due, recheck
@@ -112,10 +113,11 @@ class Proving(Base):
 
         Nothing of a file is run. Its container, structure, numbers and tokenizer are judged, and every
         tensor gets its canonical digest; see ``docs/verification.md``. ``forward`` also runs the model itself.
+        What cannot be read is unsound and ``unread``; nothing is recorded of it.
 
         Raises:
             SelectorError: A selector is malformed or names nothing.
-            StoreError: A blob cannot be read, or there is no room to unpack an archive.
+            StoreError: There is no room to unpack an archive.
             LedgerError: The ledger cannot be read or written.
         """
         from mirror.prove import Shelf, prove
@@ -174,7 +176,8 @@ class Proving(Base):
         """Yield which model and source each file is, by its content; see ``mirror.identify``.
 
         Raises:
-            StoreError: A file cannot be read, or there is no room to unpack an archive.
+            UsageError: One of them is neither a file nor a folder.
+            StoreError: There is no room to unpack an archive.
             LedgerError: The ledger cannot be read.
         """
         from mirror.identify import identify

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from mirror.cli.output import emit, json_option, many, printable, quiet_option, remark
-from mirror.errors import IntegrityError
+from mirror.errors import IntegrityError, StoreError
 
 if TYPE_CHECKING:
     from mirror.cli import Workspace
 
-_COLOURS = {"unknown": "yellow", "refused": "red", "partly": "yellow", "shape": "cyan"}
+_COLOURS = {"unknown": "yellow", "refused": "red", "unreadable": "red", "partly": "yellow", "shape": "cyan"}
 
 
 @click.command()
@@ -28,8 +28,9 @@ def identify(workspace: Workspace, files: tuple[Path, ...], *, as_json: bool, qu
     The answer is the strongest that fits: known (the very bytes), identical (every
     tensor), encoder-identical, partly (so many tensors are that model's), shape (of that
     shape, by numbers that were never loaded here), or unknown, and why. Nothing of a file
-    is run. Ends with 4 when a file is refused, because it is damaged or built to harm; else
-    with 0, also when it is unknown: --json has the answer as `likely`.
+    is run. Ends with 4 when a file is refused, because it is damaged or built to harm, with
+    6 when one cannot be read; else with 0, also when it is unknown: --json has the answer
+    as `likely`.
 
     \b
     minibert-mirror identify pytorch_model.bin
@@ -37,10 +38,12 @@ def identify(workspace: Workspace, files: tuple[Path, ...], *, as_json: bool, qu
     minibert-mirror identify ~/.cache/huggingface/hub --json
     """
     refused: list[str] = []
+    unreadable: list[str] = []
     count = 0
     for found in workspace.mirror.identify(*files):
         count += 1
         refused += [found.name] if found.likely.value == "refused" else []
+        unreadable += [found.name] if found.likely.value == "unreadable" else []
         if as_json:
             emit({**found._asdict(), "sizes": dict(found.sizes), "roots": dict(found.roots)})
             continue
@@ -53,3 +56,5 @@ def identify(workspace: Workspace, files: tuple[Path, ...], *, as_json: bool, qu
             f"{many(len(refused), 'file')} refused: {', '.join(refused)}",
             hint="damaged, or built to harm: nothing of it was run; fetch it again from its publisher",
         )
+    if unreadable:
+        raise StoreError(f"{many(len(unreadable), 'file')} cannot be read: {', '.join(unreadable)}")

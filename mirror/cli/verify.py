@@ -14,7 +14,7 @@ import click
 
 from mirror.cli.output import and_more, emit, json_option, judged, many, quiet_option, remark, size
 from mirror.compare.finding import Severity, Soundness
-from mirror.errors import IntegrityError, UnsoundError
+from mirror.errors import IntegrityError, StoreError, UnsoundError
 
 if TYPE_CHECKING:
     from mirror.api import Mirror
@@ -106,7 +106,9 @@ def verify(
 
     Opens no socket. A blob whose bytes changed goes to the quarantine, so that no
     program takes it for the real one; `minibert-mirror repair` fetches what is bad of it.
-    A blob that only a first read finds changed is intact, and said to be transient.
+    A blob that only a first read finds changed is intact, and said to be transient. One
+    that cannot be read stops nothing. Ends with 4 when something is bad, else with 6 when
+    something cannot be read.
 
     \b
     minibert-mirror verify                            everything, every byte
@@ -133,8 +135,9 @@ def verify(
     for finding in workspace.mirror.verify(*selectors, level=plain, portion=portion):
         report.tell_bytes(finding)
     later = f"; {many(report.left, 'blob')} left for another time" if report.left else ""
+    bad = f"{report.bad} not" + (f", {len(report.unreadable)} unreadable" if report.unreadable else "")
     remark(
-        f"{many(report.good, 'blob')} intact, {report.bad} not; {size(report.read)} at level {plain}{later}",
+        f"{many(report.good, 'blob')} intact, {bad}; {size(report.read)} at level {plain}{later}",
         quiet=quiet or as_json,
     )
     if level in {"load", "forward"}:
@@ -154,6 +157,11 @@ def verify(
         )
     if unsound := report.weights[Soundness.UNSOUND]:
         raise UnsoundError(f"{many(unsound, 'weight file')} {'is' if unsound == 1 else 'are'} unsound")
+    if report.unreadable:
+        raise StoreError(
+            f"{many(len(report.unreadable), 'blob')} cannot be read",
+            hint="look after the rights of the files, or the disk; nothing is known of their bytes",
+        )
 
 
 def _over(portion: Portion, begun: float) -> bool:
@@ -188,6 +196,7 @@ class _Report:
     def __init__(self, level: str, *, as_json: bool) -> None:
         self.good = self.bad = self.read = self.left = 0
         self.weights: Counter[Soundness] = Counter()
+        self.unreadable: set[str] = set()
         self.artifacts: dict[str, None] = {}
         self._unchecked: dict[str, list[str]] = {}
         self._level = level
@@ -196,8 +205,10 @@ class _Report:
     def tell_bytes(self, finding: Rechecked) -> None:
         verdict = finding.verdict
         self.good += verdict.ok
-        self.bad += not verdict.ok
-        self.read += verdict.subject.size
+        is_unreadable = verdict.status.value == "unreadable"
+        self.unreadable |= {verdict.subject.sha256} if is_unreadable else set()
+        self.bad += not (verdict.ok or is_unreadable)
+        self.read += 0 if is_unreadable else verdict.subject.size
         self.left = finding.left
         self.artifacts |= dict.fromkeys(map(_artifact_of, finding.files))
         if self._as_json:
@@ -209,6 +220,7 @@ class _Report:
                     "actual": verdict.actual,
                     "damage": [list(span) for span in verdict.damage],
                     "transient": verdict.transient,
+                    "why": verdict.why or None,
                     "files": list(finding.files),
                 }
             )
@@ -219,17 +231,23 @@ class _Report:
             )
         elif not verdict.ok:
             where = f", damaged bytes {', '.join(f'{a}–{b}' for a, b in verdict.damage[:5])}" if verdict.damage else ""
+            where += f": {verdict.why}" if verdict.why else ""
             click.echo(f"{click.style(verdict.status.value, fg='red')}  {', '.join(finding.files)}{where}")
 
     def tell_weights(self, proof: Proof) -> None:
         loaded = proof.loaded
-        self.weights[loaded.verdict] += 1
+        is_unreadable = proof.unread is not None
+        if is_unreadable:
+            self.unreadable.add(loaded.weights.blob)
+        else:
+            self.weights[loaded.verdict] += 1
+        status = "unreadable" if is_unreadable else loaded.verdict.value
         if self._as_json:
             emit(
                 {
                     "weights": proof.name,
                     "sha256": loaded.weights.blob,
-                    "status": loaded.verdict.value,
+                    "status": status,
                     "level": self._level,
                     "format": loaded.format,
                     "family": loaded.family,
@@ -241,8 +259,8 @@ class _Report:
             )
             return
         if not loaded.sound:
-            word, colour = ("unsound", "red") if loaded.verdict is Soundness.UNSOUND else ("unread", "yellow")
-            click.echo(f"{click.style(word, fg=colour)}  {proof.name}")
+            colour = "yellow" if status == Soundness.UNREAD else "red"
+            click.echo(f"{click.style(status, fg=colour)}  {proof.name}")
         for one in loaded.findings:
             if one.severity is not Severity.NOTE or loaded.verdict is Soundness.UNREAD:
                 colour = "red" if one.severity is Severity.ERROR else "yellow"

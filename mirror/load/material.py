@@ -78,6 +78,11 @@ def may_hold_weights(path: str) -> bool:
     return path.endswith(_INDEX) or any(pattern.search(path) for pattern in (_SINGLE, SHARD, _ARCHIVE))
 
 
+def concerns(path: str) -> bool:
+    """Whether a file of that name is read where weights are judged."""
+    return _is_wanted(path) or may_hold_weights(path)
+
+
 def archives(files: Iterable[HeldFile]) -> list[HeldFile]:
     """Return those of an artifact's files that are archives."""
     return [file for file in files if _ARCHIVE.search(file.path)]

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mirror.errors import UsageError
+from mirror.errors import StoreError, UsageError
 from mirror.formats.sniff import HEAD, TAIL, kind_of
 from mirror.load.material import SHARD, HeldFile, Weights, inside
 from mirror.load.opening import mapped
@@ -26,11 +26,13 @@ class Outside(NamedTuple):
         path: Where it is.
         shards: Data of the checkpoint whose index it is, in their order.
         view: Its bytes.
+        problem: Why it, or one of its shards, cannot be read; then there are no bytes.
     """
 
     path: Path
     shards: tuple[Path, ...]
     view: memoryview
+    problem: str = ""
 
     @property
     def kind(self) -> str:
@@ -68,28 +70,49 @@ def files(where: Path) -> Iterator[Outside]:
     """Yield a file, or every file below a folder by path; shards go with the index beside them.
 
     Links to files are followed, since a hub's cache is made of them; links to folders are not.
+    What cannot be read, a folder too, has a problem instead of bytes.
 
     Raises:
         UsageError: It is neither: a device, a pipe, or nothing at all.
-        StoreError: A file cannot be read.
     """
-    if not (where.is_dir() or where.is_file()):
+    if not (os.path.isdir(where) or os.path.isfile(where)):  # noqa: PTH112, PTH113 - says no where it may not look
         raise UsageError(f"{where} is neither a file nor a folder")
     for path in _below(where) if where.is_dir() else (_spokesman(where),):
-        prefix = path.name.removesuffix(INDEX)
-        shards: list[Path] = []
+        yield path if isinstance(path, Outside) else _outside(path)
+
+
+def _outside(path: Path) -> Outside:
+    prefix = path.name.removesuffix(INDEX)
+    shards: list[Path] = []
+    try:
         if prefix != path.name:
             shards = sorted(p for p in path.parent.iterdir() if SHARD.search(p.name) and _prefix(p) == prefix)
-        yield Outside(path, tuple(shards), mapped(path))
+        for shard in shards:
+            mapped(shard)
+        return Outside(path, tuple(shards), mapped(path))
+    except OSError as error:
+        return _unread(path, error.strerror or repr(error))
+    except StoreError as error:
+        return _unread(path, str(error).removeprefix(f"{path}: "))
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder, but for shards that have their index beside them."""
-    for top, folders, names in os.walk(folder):
+def _unread(path: Path, problem: str) -> Outside:
+    return Outside(path, (), memoryview(b""), problem)
+
+
+def _below(folder: Path) -> Iterator[Path | Outside]:
+    """Yield the files below a folder, but for shards that have their index beside them, and what cannot be seen."""
+    closed: list[OSError] = []
+    for top, folders, names in os.walk(folder, onerror=closed.append):
         folders.sort()
         for path in sorted(Path(top, name) for name in names):
-            if path.is_file() and _spokesman(path) == path:
-                yield path
+            try:
+                if path.is_file() and _spokesman(path) == path:
+                    yield path
+            except OSError as error:
+                yield _unread(path, error.strerror or repr(error))
+    for each in closed:
+        yield _unread(Path(os.fsdecode(each.filename)), each.strerror or repr(each))
 
 
 def _spokesman(path: Path) -> Path:

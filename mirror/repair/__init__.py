@@ -24,7 +24,7 @@ from mirror.sync.peers import tell
 from mirror.sync.pool import Pool
 from mirror.sync.recorder import Entry, Recorder
 from mirror.transfer import transfer
-from mirror.verify import VerifyLevel
+from mirror.verify import Status, VerifyLevel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -92,7 +92,11 @@ def repair(parts: Parts, request: Request, *, watch: Watch, stop: Stop) -> Repai
         parts.store.check_room(0)
         if wanted := suspects(reader, parts.store, request):
             found = recheck(reader, parts.store, wanted, VerifyLevel.DIGEST, parts.ledger, stop)
-            outcome.adopted = sum(one.verdict.ok for one in found)
+            for one in found:
+                outcome.adopted += one.verdict.ok
+                if one.verdict.status is Status.UNREADABLE:
+                    error = StoreError(f"{one.verdict.subject.path}: {one.verdict.why}")
+                    outcome.problems.append(Problem(one.files[0], error))
         todo = list(tasks(parts, reader, request))
     if todo and not stop.is_set():
         needed = sum(task.size for task in todo)

@@ -18,7 +18,6 @@ from click.testing import CliRunner
 from mirror.api import Mirror
 from mirror.cli import cli
 from mirror.cli.verify import _Report, parse_duration, parse_sample
-from mirror.errors import StoreError
 from mirror.ledger import Ledger
 from mirror.recheck import WHOLE, Portion, Rechecked, due, recheck
 from mirror.store import Store
@@ -99,9 +98,9 @@ class Failing(Flaky):
         raise OSError(errno.EIO, "Input/output error")
 
 
-def test_a_file_that_cannot_be_read_is_an_error_of_the_store(blob: Path) -> None:
-    with pytest.raises(StoreError, match="Input/output error"):
-        judge(Subject(NAME, len(DATA), Failing(blob)), VerifyLevel.DIGEST)
+def test_a_file_that_cannot_be_read_is_said_to_be_unreadable_and_why(blob: Path) -> None:
+    verdict = judge(Subject(NAME, len(DATA), Failing(blob)), VerifyLevel.DIGEST)
+    assert (verdict.status, verdict.why, verdict.ok) == (Status.UNREADABLE, "Input/output error", False)
 
 
 def test_the_command_names_a_transient_fault_and_counts_the_blob_as_intact(
