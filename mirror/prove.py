@@ -17,7 +17,7 @@ from mirror.model import Event
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence, Set
     from pathlib import Path
 
     from mirror.catalog import Artifact, Shape
@@ -103,17 +103,30 @@ class Shelf(NamedTuple):
 
 
 def prove(
-    shelf: Shelf, artifacts: Sequence[Artifact], stop: threading.Event, *, forward: bool = False
+    shelf: Shelf,
+    artifacts: Sequence[Artifact],
+    stop: threading.Event,
+    *,
+    forward: bool = False,
+    but: Set[str] = frozenset(),
 ) -> Iterator[Proof]:
     """Yield what is found in every weight file that is held of ``artifacts``, in their order.
 
-    ``forward`` also runs the models.
+    Args:
+        shelf: Where they are.
+        artifacts: Whose.
+        stop: Ends it between two artifacts when it is set.
+        forward: Whether the models are run as well.
+        but: Blobs that count as if they were not here.
 
     Raises:
         StoreError: There is no room to unpack an archive.
         LedgerError: What was found cannot be recorded.
     """
-    held = ((artifact, held_files(shelf.reader, shelf.store, artifact.name)) for artifact in artifacts)
+    held = (
+        (artifact, [file for file in held_files(shelf.reader, shelf.store, artifact.name) if file.sha256 not in but])
+        for artifact in artifacts
+    )
     tasks = (task for task in held if any(may_hold_weights(file.path) for file in task[1]))
     if (first := next(tasks, None)) is None:
         return

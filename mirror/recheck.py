@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mirror.errors import StoreError
 from mirror.ledger.moment import moment
 from mirror.model import Event
-from mirror.verify import Status, Subject, Verdict, VerifyLevel, verify
+from mirror.verify import Status, Subject, Verdict, VerifyLevel, judge, verify
 
 if TYPE_CHECKING:
     import threading
@@ -120,19 +120,70 @@ def recheck(
     until = math.inf if seconds is None else time.monotonic() + seconds
     events: list[Event] = []
     try:
-        subjects = _subjects(reader, store, files)
+        begun: dict[str, str] = {}
+        subjects = _timed(_subjects(reader, store, files), begun)
         for verdict in verify(subjects, level, stop=stop, over=lambda: time.monotonic() >= until):
             left -= 1
             if open_ledger is not None and verdict.status in {Status.ALTERED, Status.RESIZED}:
                 _put_away(store, verdict)
             if verdict.status is not Status.UNREADABLE:
-                events.append(_event(verdict))
+                events.append(_event(verdict, begun.pop(verdict.subject.sha256)))
             yield Rechecked(verdict, tuple(files[verdict.subject.sha256]), left)
     finally:
         if open_ledger is not None and events:
             with open_ledger() as ledger:
                 for first in range(0, len(events), _BATCH):
                     ledger.record(events[first : first + _BATCH])
+
+
+def changed(
+    reader: Reader,
+    store: Store,
+    blobs: Iterable[str],
+    open_ledger: Callable[[], Ledger] | None,
+    stop: threading.Event,
+) -> dict[str, Verdict]:
+    """Return the verdict on each of ``blobs`` that is not any more what was recorded, or cannot be read.
+
+    A blob that has its size, and was not touched since all of it was last read, is not read again. Nothing is moved.
+
+    Args:
+        reader: The ledger.
+        store: Has the blobs.
+        blobs: Their sha256.
+        open_ledger: For those that were read and are intact; None where nothing can be recorded.
+        stop: Ends it when set.
+
+    Raises:
+        LedgerError: The ledger cannot be read or written.
+    """
+    seen = [(judge(subject, VerifyLevel.STAT), subject) for subject in _subjects(reader, store, blobs)]
+    doubtful = [subject for verdict, subject in seen if verdict.ok and _was_touched(subject, reader)]
+    begun = moment(datetime.now(UTC))
+    read = list(verify(doubtful, VerifyLevel.DIGEST, stop=stop))
+    intact = [_event(verdict, begun) for verdict in read if verdict.ok]
+    if open_ledger is not None and intact:
+        with open_ledger() as ledger:
+            ledger.record(intact)
+    return {one.subject.sha256: one for one in (*read, *(verdict for verdict, _ in seen)) if not one.ok}
+
+
+def _was_touched(subject: Subject, reader: Reader) -> bool:
+    """Whether a file may have been written since every byte of it was read, as far as its times tell.
+
+    The time of the last change of its inode cannot be put back by whoever changes bytes; a hard link moves it too.
+
+    Source: inode(7), st_mtime and st_ctime.
+    """
+    row = reader.blob(subject.sha256)
+    if row is None or row.verified_at is None or row.verdict != Status.INTACT:
+        return True
+    try:
+        found = subject.path.stat()
+    except OSError:
+        return True
+    touched = datetime.fromtimestamp(max(found.st_mtime, found.st_ctime), UTC)
+    return touched >= datetime.fromisoformat(row.verified_at)
 
 
 def _files_of(reader: Reader, artifacts: Set[str] | None) -> dict[str, list[str]]:
@@ -149,6 +200,13 @@ def _subjects(reader: Reader, store: Store, files: Iterable[str]) -> Iterator[Su
         row = reader.blob(sha256)
         if row is not None and row.size is not None:
             yield Subject(sha256, row.size, store.blob_path(sha256), row.blocks)
+
+
+def _timed(subjects: Iterable[Subject], begun: dict[str, str]) -> Iterator[Subject]:
+    """Yield subjects and note when each is asked for, which is just before it is read."""
+    for subject in subjects:
+        begun[subject.sha256] = moment(datetime.now(UTC))
+        yield subject
 
 
 def _put_away(store: Store, verdict: Verdict) -> None:
@@ -169,9 +227,10 @@ def _evidence(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _event(verdict: Verdict) -> Event:
+def _event(verdict: Verdict, at: str) -> Event:
+    """Return what is recorded of a verdict, at the time when its blob began to be read: later it may have changed."""
     sha256 = verdict.subject.sha256
     detail = {"sha256": sha256, "level": verdict.level.value, "verdict": verdict.status.value}
     if verdict.transient is not None:
         detail["transient"] = verdict.transient
-    return Event("verified", f"sha256:{sha256}", detail)
+    return Event("verified", f"sha256:{sha256}", detail, at)

@@ -159,8 +159,7 @@ class Proving(Base):
         Raises:
             SelectorError: A selector is malformed or names nothing.
             UsageError: The tolerance is no number above 0.
-            FormatError: A blob is not any more what was loaded.
-            StoreError: A blob cannot be read, or there is no room to unpack an archive.
+            StoreError: There is no room to unpack an archive.
             LedgerError: The ledger cannot be read or written.
         """
         from mirror.crosscheck import crosscheck

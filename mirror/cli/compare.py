@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mirror.cli.output import emit, json_option, many, printable, quiet_option, remark, table
-from mirror.errors import DifferentError, UsageError
+from mirror.errors import DifferentError, IntegrityError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mirror.crosscheck import Compared, Crosscheck, Weighed
 
 _COLOURS = {"identical": "green", "encoder-identical": "green", "within tolerance": "yellow", "different": "red"}
+_UNREADABLE = "unreadable"
 #: Tensors without a cause in common that are told one by one.
 _SHOWN = 3
 #: Steps of float32 up to which their number says more than the difference itself.
@@ -66,10 +67,14 @@ def compare(
     The reference is Google's TensorFlow checkpoint, else the official file on the hub,
     else the first. Verdicts are: identical; encoder identical, and which heads differ or are
     absent; within tolerance; different, with the largest difference and the cause where it
-    shows. Opens no socket. Ends with 4 when something is different or cannot be read, else
-    with 0. With --index no mirror is asked; a CRC finds accidents, not forgers, so what it
-    proves counts as checked. A file that lacks tensors of the encoder is incomplete, and
-    ends with 4 too; pooler and heads may be absent.
+    shows. What was loaded before is not read again, as long as size and times of the file
+    say that nobody has written it since; a file that is not any more what was recorded is
+    named and left out. Opens no socket. Ends with 4 when something is different, refused or
+    not what was recorded, else with 6 when something cannot be read, else with 0.
+
+    With --index no mirror is asked; a CRC finds accidents, not forgers, so what it proves
+    counts as checked. A file that lacks tensors of the encoder is incomplete, and ends with
+    4 too; pooler and heads may be absent.
 
     \b
     minibert-mirror compare bert-tiny
@@ -91,22 +96,22 @@ def compare(
         named = f" of {' '.join(names)}" if names else ""
         raise UsageError(f"no weights{named} are held", hint=f"minibert-mirror pull {' '.join(names) or '--all'}")
     remark(f"{many(report.models, 'model')}, {many(report.files, 'weight file')}", quiet=quiet or as_json)
-    if report.different:
-        verb = "differs" if report.different == 1 else "differ"
-        raise DifferentError(f"{report.different} of {many(report.files, 'weight file')} {verb} from the reference")
+    report.end()
 
 
 class _Report:
     """Prints what models' files are to each other, and counts them."""
 
     def __init__(self, *, as_json: bool) -> None:
-        self.models = self.files = self.different = 0
+        self.models = self.files = self.different = self.lost = self.unreadable = 0
         self._as_json = as_json
 
     def tell(self, found: Crosscheck) -> None:
         """Tell of one model."""
         self.models += 1
-        self.files += len(found.others) + (found.reference is not None)
+        self.lost += sum(one.file.lost not in {"", _UNREADABLE} for one in found.others)
+        self.unreadable += sum(one.file.lost == _UNREADABLE for one in found.others)
+        self.files += sum(not one.file.lost for one in found.others) + (found.reference is not None)
         self.different += sum(one.differs for one in found.others)
         if self._as_json:
             if found.reference is not None:
@@ -124,8 +129,28 @@ class _Report:
                 click.echo(f"  {one.file.name}{lines}")
         click.echo()
 
+    def end(self) -> None:
+        """Raise the gravest of what was told.
+
+        Raises:
+            DifferentError: Files differ from the reference.
+            IntegrityError: Files are not any more what was recorded.
+            StoreError: Files cannot be read.
+        """
+        lost = f"{many(self.lost, 'file')} {'is' if self.lost == 1 else 'are'} not any more what was recorded"
+        if self.different:
+            verb = "differs" if self.different == 1 else "differ"
+            said = f"{self.different} of {many(self.files, 'weight file')} {verb} from the reference"
+            raise DifferentError(f"{said}; {lost}" if self.lost else said)
+        if self.lost:
+            raise IntegrityError(lost, hint="`minibert-mirror verify` says where, `minibert-mirror repair` mends it")
+        if self.unreadable:
+            raise StoreError(f"{many(self.unreadable, 'file')} cannot be read")
+
 
 def _verdict(one: Compared) -> str:
+    if one.file.lost:
+        return click.style(one.file.problem, fg="red")
     if one.verdict is None:
         return click.style(f"not read: {one.file.problem}", fg="red")
     return click.style(str(one.verdict), fg=_COLOURS[one.verdict.relation.value])
@@ -183,7 +208,7 @@ def _named(found: Crosscheck, file: Weighed) -> dict[str, object]:
 
 def _judged(one: Compared) -> dict[str, object]:
     if one.verdict is None:
-        return {"relation": None, "problem": one.file.problem}
+        return {"relation": None, "problem": one.file.problem, "lost": one.file.lost or None}
     return {
         "relation": one.verdict.relation.value,
         "verdict": str(one.verdict),
@@ -204,7 +229,7 @@ def _number(value: float | None) -> float | str | None:
 def _by_index(file: Path, index: Path, *, as_json: bool) -> None:
     """Tell what an index proves of a file's tensors."""
     from mirror.compare.index_proof import Faith
-    from mirror.crosscheck import against_index
+    from mirror.crosscheck.by_index import against_index
 
     refuted: list[str] = []
     lacking: list[str] = []

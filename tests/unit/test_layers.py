@@ -27,7 +27,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "load": {"errors", "formats", "compare", "forward"},
     "prove": VALUES | {"catalog", "store", "ledger", "compare", "forward", "load"},
     "likeness": VALUES | {"catalog", "ledger", "compare"},
-    "crosscheck": VALUES | {"catalog", "store", "ledger", "formats", "compare", "load", "prove", "likeness"},
+    "crosscheck": VALUES
+    | {"catalog", "store", "ledger", "formats", "compare", "load", "prove", "likeness", "recheck", "verify"},
     "corroborate": VALUES | {"catalog", "ledger", "likeness"},
     "probe": VALUES | {"catalog", "ledger", "sources"},
     "handoffs": VALUES | {"catalog", "ledger", "sources", "probe"},
