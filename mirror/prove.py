@@ -18,6 +18,7 @@ from mirror.model import Event
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator, Sequence, Set
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from mirror.catalog import Artifact, Shape
@@ -99,7 +100,7 @@ class Shelf(NamedTuple):
     reader: Reader
     store: Store
     scratch: Path
-    open_ledger: Callable[[], Ledger] | None
+    open_ledger: Callable[[], AbstractContextManager[Ledger]] | None
 
 
 def prove(
@@ -108,6 +109,7 @@ def prove(
     stop: threading.Event,
     *,
     forward: bool = False,
+    only: Set[str] | None = None,
     but: Set[str] = frozenset(),
 ) -> Iterator[Proof]:
     """Yield what is found in every weight file that is held of ``artifacts``, in their order.
@@ -117,6 +119,7 @@ def prove(
         artifacts: Whose.
         stop: Ends it between two artifacts when it is set.
         forward: Whether the models are run as well.
+        only: Blobs whose weights are judged; None for all.
         but: Blobs that count as if they were not here.
 
     Raises:
@@ -138,8 +141,7 @@ def prove(
     said: dict[tuple[str, str, str], Top] = {}
 
     def load(task: tuple[Artifact, list[HeldFile]]) -> list[Proof]:
-        artifact, files = task
-        return list(_proofs(artifact, files, shelf.scratch, options))
+        return list(_proofs(*task, shelf.scratch, only, options))
 
     try:
         with ThreadPoolExecutor(THREADS) as pool:
@@ -194,7 +196,9 @@ def _is_there(path: Path) -> bool:
         return True  # and cannot be read
 
 
-def _proofs(artifact: Artifact, files: Sequence[HeldFile], scratch: Path, options: dict[str, Any]) -> Iterator[Proof]:
+def _proofs(
+    artifact: Artifact, files: Sequence[HeldFile], scratch: Path, only: Set[str] | None, options: dict[str, Any]
+) -> Iterator[Proof]:
     """Yield what is found in the files of an artifact, and what cannot be read of them."""
     readable = list(files)
     for file in files:
@@ -205,12 +209,11 @@ def _proofs(artifact: Artifact, files: Sequence[HeldFile], scratch: Path, option
             # A model is not judged without its configuration, nor a checkpoint without its data.
             readable = archives(readable)
             error = StoreError(f"{error}; the weights beside it were not judged")
-        weights = Weights(file.path, file.sha256, "", (), surely=True)
         from mirror.load.judging import unread
 
+        weights = Weights(file.path, file.sha256, "", (), surely=True)
         yield Proof(artifact.name, unread(weights, error, Severity.ERROR), error)
-    for loaded in _load(artifact, readable, scratch, options):
-        yield Proof(artifact.name, loaded)
+    yield from (Proof(artifact.name, loaded) for loaded in _load(artifact, readable, scratch, only, options))
 
 
 def _unreadable(path: Path) -> StoreError | None:
@@ -222,10 +225,14 @@ def _unreadable(path: Path) -> StoreError | None:
     return None
 
 
-def _load(artifact: Artifact, files: Sequence[HeldFile], scratch: Path, options: dict[str, Any]) -> Iterator[Loaded]:
+def _load(
+    artifact: Artifact, files: Sequence[HeldFile], scratch: Path, only: Set[str] | None, options: dict[str, Any]
+) -> Iterator[Loaded]:
     known = known_of(artifact)
-    yield from _judged(beside(files), known, options)
-    for archive in archives(files):
+    material = beside(files)
+    wanted = tuple(one for one in material.weights if only is None or one.blob in only)
+    yield from _judged(material._replace(weights=wanted), known, options)
+    for archive in (one for one in archives(files) if only is None or one.sha256 in only):
         try:
             yield from _judged(inside(archive, scratch), known, options)
         except ArchiveError as error:

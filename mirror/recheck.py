@@ -20,6 +20,7 @@ from mirror.verify import Status, Subject, Verdict, VerifyLevel, judge, verify
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+    from contextlib import AbstractContextManager
 
     from mirror.ledger import Ledger, Reader
     from mirror.store import Store
@@ -31,11 +32,11 @@ _BATCH = 512
 class Portion(NamedTuple):
     """How much of what is held to judge this time; by default all of it.
 
-    Whatever is given, blobs come in the order in which they were last read, those never read first.
+    Whatever is given, blobs come in the order in which they were last judged at a level, those never judged first.
     Blobs of one age, such as those of one pull, come in the order of their digests, which favours no model.
 
     Attributes:
-        older_than: Only blobs of which every byte was last read so long ago, or never.
+        older_than: Only blobs that were last judged so long ago, or never.
         most: Of those, no more than so many.
         share: Or no more than this part of everything that was selected, whatever its age; from 0 to 1.
         seconds: No further blob is begun after so many.
@@ -56,16 +57,20 @@ class Rechecked(NamedTuple):
     Attributes:
         verdict: What was found.
         files: The files that it is: artifact and path.
-        left: How many blobs of this portion are still to be judged.
     """
 
     verdict: Verdict
     files: tuple[str, ...]
-    left: int
 
 
 def due(
-    reader: Reader, artifacts: Set[str] | None, portion: Portion = WHOLE, *, now: datetime | None = None
+    reader: Reader,
+    artifacts: Set[str] | None,
+    portion: Portion = WHOLE,
+    *,
+    level: str = "digest",
+    weights: Set[str] = frozenset(),
+    now: datetime | None = None,
 ) -> dict[str, list[str]]:
     """Return the blobs of ``artifacts``, of all when None, that are to be judged, each with the files it is.
 
@@ -73,6 +78,8 @@ def due(
         reader: The ledger.
         artifacts: Names of artifacts.
         portion: How much of them.
+        level: ``stat``, ``digest``, ``load`` or ``forward``; a deeper look counts for the shallower ones.
+        weights: The blobs that have weights in them; of the others nothing is to be loaded.
         now: The time that ages are counted from, aware; by default the clock's.
 
     Raises:
@@ -81,7 +88,18 @@ def due(
     files = _files_of(reader, artifacts)
     if portion == WHOLE:
         return files
-    ages = sorted((row.verified_at or "", sha256) for sha256 in files if (row := reader.blob(sha256)) is not None)
+    judged = reader.loaded.judged(level) if level != "digest" else {}
+    ages = []
+    for sha256 in files:
+        if (row := reader.blob(sha256)) is None:
+            continue
+        age = row.verified_at or ""
+        if level == "stat":
+            age = max(age, judged.get(sha256, ""))
+        elif sha256 in weights:
+            age = min(age, judged.get(sha256, ""))
+        ages.append((age, sha256))
+    ages.sort()
     if portion.older_than is not None:
         before = moment((now or datetime.now(UTC)) - portion.older_than)
         ages = [age for age in ages if age[0] < before]
@@ -96,7 +114,7 @@ def recheck(
     store: Store,
     files: Mapping[str, Sequence[str]],
     level: VerifyLevel,
-    open_ledger: Callable[[], Ledger] | None,
+    open_ledger: Callable[[], AbstractContextManager[Ledger]] | None,
     stop: threading.Event,
     *,
     seconds: float | None = None,
@@ -116,19 +134,17 @@ def recheck(
         StoreError: A bad blob cannot be moved to the quarantine.
         LedgerError: The verdicts cannot be recorded, though the store could be written.
     """
-    left = len(files)
     until = math.inf if seconds is None else time.monotonic() + seconds
     events: list[Event] = []
     try:
         begun: dict[str, str] = {}
         subjects = _timed(_subjects(reader, store, files), begun)
         for verdict in verify(subjects, level, stop=stop, over=lambda: time.monotonic() >= until):
-            left -= 1
             if open_ledger is not None and verdict.status in {Status.ALTERED, Status.RESIZED}:
                 _put_away(store, verdict)
             if verdict.status is not Status.UNREADABLE:
                 events.append(_event(verdict, begun.pop(verdict.subject.sha256)))
-            yield Rechecked(verdict, tuple(files[verdict.subject.sha256]), left)
+            yield Rechecked(verdict, tuple(files[verdict.subject.sha256]))
     finally:
         if open_ledger is not None and events:
             with open_ledger() as ledger:
@@ -140,7 +156,7 @@ def changed(
     reader: Reader,
     store: Store,
     blobs: Iterable[str],
-    open_ledger: Callable[[], Ledger] | None,
+    open_ledger: Callable[[], AbstractContextManager[Ledger]] | None,
     stop: threading.Event,
 ) -> dict[str, Verdict]:
     """Return the verdict on each of ``blobs`` that is not any more what was recorded, or cannot be read.

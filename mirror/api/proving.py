@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mirror.prove import Proof
     from mirror.recheck import Portion, Rechecked
     from mirror.repair import Repaired
+    from mirror.rounds import Left
     from mirror.second_opinion import Opinion
     from mirror.stopping import Stop
     from mirror.weights import Opened
@@ -52,24 +53,50 @@ class Proving(Base):
             StoreError: A bad blob cannot be moved to the quarantine.
             LedgerError: The ledger cannot be read or written.
         """
-        from mirror.recheck import WHOLE, due, recheck
+        from mirror.recheck import Rechecked
         from mirror.verify import VerifyLevel
 
-        names = {a.name for a in self.select(*selectors)} if selectors else None
-        portion = portion or WHOLE
+        found = self.judge(*selectors, level=VerifyLevel(level).value, portion=portion, stop=stop)
+        yield from (one for one in found if isinstance(one, Rechecked))
+
+    def judge(
+        self,
+        *selectors: str,
+        level: str = "load",
+        portion: Portion | None = None,
+        stop: threading.Event | None = None,
+    ) -> Iterator[Rechecked | Proof | Left]:
+        """Do what ``verify`` does and, at the deeper levels, what ``prove`` does; of a portion, artifact by artifact.
+
+        What was judged longest ago at this level comes first. When the time of the portion is over, the last
+        values say how many blobs are left, and at which level.
+
+        Args:
+            selectors: What to judge; everything without any.
+            level: ``stat``, ``digest``, ``load`` or ``forward``.
+            portion: How much of it this time; all by default.
+            stop: Ends it when set.
+
+        Raises:
+            SelectorError: A selector is malformed or names nothing.
+            StoreError: A bad blob cannot be moved to the quarantine, or there is no room to unpack an archive.
+            LedgerError: The ledger cannot be read or written.
+        """
+        from mirror.prove import Shelf
+        from mirror.recheck import WHOLE
+        from mirror.rounds import judge_round
+
+        artifacts = self._selected(selectors)
         with self.reader() as reader:
-            if reader is None:
-                return
-            ledger = self._ledger_if_ours
-            yield from recheck(
-                reader,
-                self.store,
-                due(reader, names, portion),
-                VerifyLevel(level),
-                ledger,
-                stop or threading.Event(),
-                seconds=portion.seconds,
-            )
+            if reader is not None:
+                yield from judge_round(
+                    Shelf(reader, self.store, self._scratch, self._ledger_if_ours),
+                    artifacts,
+                    level,
+                    portion or WHOLE,
+                    stop or threading.Event(),
+                    everything=not selectors,
+                )
 
     def repair(
         self,

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import threading
 import time
-from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
 
-from mirror.cli.output import and_more, emit, json_option, judged, many, quiet_option, remark, size
-from mirror.compare.finding import Severity, Soundness
+from mirror.cli.output import json_option, judged, many, quiet_option, remark, size
+from mirror.compare.finding import Soundness
 from mirror.errors import IntegrityError, StoreError, UnsoundError
 
 if TYPE_CHECKING:
     from mirror.api import Mirror
     from mirror.cli import Workspace
-    from mirror.prove import Proof
-    from mirror.recheck import Portion, Rechecked
-    from mirror.second_opinion import Opinion
+    from mirror.cli.verify_report import Report
+    from mirror.recheck import Portion
 
 #: Seconds of each unit of a duration.
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -68,19 +67,19 @@ def parse_sample(
     "--older-than",
     callback=parse_duration,
     metavar="AGE",
-    help="Only what was last read so long ago, or never: 30d, 12h.",
+    help="Only what was last judged at this level so long ago, or never: 30d, 12h.",
 )
 @click.option(
     "--sample",
     callback=parse_sample,
     metavar="N|P%",
-    help="Only so many blobs, or this part of all that are held; what was read longest ago.",
+    help="Only so many blobs, or this part of all that are held; what was judged longest ago.",
 )
 @click.option(
     "--time-budget",
     callback=parse_duration,
     metavar="TIME",
-    help="Begin nothing further after so long: 30s, 10m; what was read longest ago comes first.",
+    help="Begin nothing further after so long: 30s, 10m; what was judged longest ago comes first.",
 )
 @click.option(
     "--transformers",
@@ -119,8 +118,12 @@ def verify(
     minibert-mirror verify bert-tiny
     minibert-mirror verify --older-than 30d --time-budget 2h    every night, a part
     minibert-mirror verify --sample 10%               ten times, and everything was read
+
+    Of a portion, artifacts take turns at the levels load and forward: blobs first, then their
+    weights. A deeper look counts for the shallower levels, never the other way.
     """
-    from mirror.recheck import WHOLE, Portion
+    from mirror.cli.verify_report import Report
+    from mirror.recheck import Portion
 
     if transformers:
         from mirror.second_opinion import require
@@ -130,25 +133,33 @@ def verify(
         require()
     portion = Portion(older_than, *sample, None if time_budget is None else time_budget.total_seconds())
     begun = time.monotonic()
-    report = _Report(level, as_json=as_json)
+    report = Report(level, as_json=as_json)
+    for found in workspace.mirror.judge(*selectors, level=level, portion=portion):
+        report.tell(found)
+    _sum_up(report, level, quiet=quiet or as_json)
+    if transformers and report.artifacts:
+        _ask(workspace.mirror, report, portion, begun, quiet=quiet or as_json)
+    _raise(report, selectors)
+
+
+def _sum_up(report: Report, level: str, *, quiet: bool) -> None:
     plain = "stat" if level == "stat" else "digest"
-    for finding in workspace.mirror.verify(*selectors, level=plain, portion=portion):
-        report.tell_bytes(finding)
-    later = f"; {many(report.left, 'blob')} left for another time" if report.left else ""
     bad = f"{report.bad} not" + (f", {len(report.unreadable)} unreadable" if report.unreadable else "")
-    remark(
-        f"{many(report.good, 'blob')} intact, {bad}; {size(report.read)} at level {plain}{later}",
-        quiet=quiet or as_json,
-    )
-    if level in {"load", "forward"}:
-        # Of a portion, the artifacts that it has something of.
-        names = selectors if portion == WHOLE else tuple(report.artifacts)
-        if names or portion == WHOLE:
-            _load(workspace.mirror, names, report, portion, begun, forward=level == "forward")
-            if transformers and not _over(portion, begun):
-                _ask(workspace.mirror, names, report, portion, begun)
+    read = f"{size(report.read)} at level {plain}{report.left(plain)}"
+    remark(f"{many(report.good, 'blob')} intact, {bad}; {read}", quiet=quiet)
+    if level != plain:
         report.tell_unchecked()
-        remark(judged(report.weights), quiet=quiet or as_json)
+        remark(f"{judged(report.weights)}, at level {level}{report.left(level)}", quiet=quiet)
+
+
+def _raise(report: Report, selectors: tuple[str, ...]) -> None:
+    """Raise the gravest of what was told.
+
+    Raises:
+        IntegrityError: Blobs are bad.
+        UnsoundError: Weights are.
+        StoreError: Blobs cannot be read.
+    """
     if report.bad:
         command = shlex.join(("minibert-mirror", "repair", *selectors))
         raise IntegrityError(
@@ -164,137 +175,16 @@ def verify(
         )
 
 
-def _over(portion: Portion, begun: float) -> bool:
-    return portion.seconds is not None and time.monotonic() - begun >= portion.seconds
-
-
-def _load(
-    mirror: Mirror, names: tuple[str, ...], report: _Report, portion: Portion, begun: float, *, forward: bool
-) -> None:
-    """Load the weights of what ``names`` select, as long as there is time."""
+def _ask(mirror: Mirror, report: Report, portion: Portion, begun: float, *, quiet: bool) -> None:
+    """Have transformers say what it makes of the artifacts that were judged, as long as there is time."""
+    until = math.inf if portion.seconds is None else begun + portion.seconds
+    left = [artifact.name for artifact in mirror.select(*report.artifacts)]
     stop = threading.Event()
-    if _over(portion, begun):
-        return
-    for proof in mirror.prove(*names, forward=forward, stop=stop):
-        report.tell_weights(proof)
-        if _over(portion, begun):
-            stop.set()
-
-
-def _ask(mirror: Mirror, names: tuple[str, ...], report: _Report, portion: Portion, begun: float) -> None:
-    """Have transformers say what it makes of them, as long as there is time."""
-    stop = threading.Event()
-    for opinion in mirror.second_opinions(*names, stop=stop):
+    for opinion in mirror.second_opinions(*left, stop=stop) if time.monotonic() < until else ():
         report.tell_opinion(opinion)
-        if _over(portion, begun):
+        while not opinion.name.startswith(f"{left.pop(0)}/"):
+            pass  # of these there was nothing to ask
+        if time.monotonic() >= until:
             stop.set()
-
-
-class _Report:
-    """Prints verdicts and counts them."""
-
-    def __init__(self, level: str, *, as_json: bool) -> None:
-        self.good = self.bad = self.read = self.left = 0
-        self.weights: Counter[Soundness] = Counter()
-        self.unreadable: set[str] = set()
-        self.artifacts: dict[str, None] = {}
-        self._unchecked: dict[str, list[str]] = {}
-        self._level = level
-        self._as_json = as_json
-
-    def tell_bytes(self, finding: Rechecked) -> None:
-        verdict = finding.verdict
-        self.good += verdict.ok
-        is_unreadable = verdict.status.value == "unreadable"
-        self.unreadable |= {verdict.subject.sha256} if is_unreadable else set()
-        self.bad += not (verdict.ok or is_unreadable)
-        self.read += 0 if is_unreadable else verdict.subject.size
-        self.left = finding.left
-        self.artifacts |= dict.fromkeys(map(_artifact_of, finding.files))
-        if self._as_json:
-            emit(
-                {
-                    "sha256": verdict.subject.sha256,
-                    "status": verdict.status.value,
-                    "level": verdict.level.value,
-                    "actual": verdict.actual,
-                    "damage": [list(span) for span in verdict.damage],
-                    "transient": verdict.transient,
-                    "why": verdict.why or None,
-                    "files": list(finding.files),
-                }
-            )
-        elif verdict.transient:
-            click.echo(
-                f"{click.style('transient', fg='yellow')}  {', '.join(finding.files)}: the first read gave other "
-                "bytes, a second was right: look after this machine's memory, disk and cables"
-            )
-        elif not verdict.ok:
-            where = f", damaged bytes {', '.join(f'{a}–{b}' for a, b in verdict.damage[:5])}" if verdict.damage else ""
-            where += f": {verdict.why}" if verdict.why else ""
-            click.echo(f"{click.style(verdict.status.value, fg='red')}  {', '.join(finding.files)}{where}")
-
-    def tell_weights(self, proof: Proof) -> None:
-        loaded = proof.loaded
-        is_unreadable = proof.unread is not None
-        if is_unreadable:
-            self.unreadable.add(loaded.weights.blob)
-        else:
-            self.weights[loaded.verdict] += 1
-        status = "unreadable" if is_unreadable else loaded.verdict.value
-        if self._as_json:
-            emit(
-                {
-                    "weights": proof.name,
-                    "sha256": loaded.weights.blob,
-                    "status": status,
-                    "level": self._level,
-                    "format": loaded.format,
-                    "family": loaded.family,
-                    "parameters": loaded.parameters,
-                    "roots": dict(loaded.roots),
-                    "findings": [one._asdict() for one in loaded.findings],
-                    "answer": None if loaded.answer is None else loaded.answer._asdict(),
-                }
-            )
-            return
-        if not loaded.sound:
-            colour = "yellow" if status == Soundness.UNREAD else "red"
-            click.echo(f"{click.style(status, fg=colour)}  {proof.name}")
-        for one in loaded.findings:
-            if one.severity is not Severity.NOTE or loaded.verdict is Soundness.UNREAD:
-                colour = "red" if one.severity is Severity.ERROR else "yellow"
-                about = f"{one.tensor}: " if one.tensor else ""
-                name = "" if not loaded.sound else f"{proof.name}: "
-                click.echo(f"  {click.style(one.severity.value, fg=colour)}  {name}{about}{one.text}")
-        for what in proof.unchecked:
-            self._unchecked.setdefault(what, []).append(proof.name)
-
-    def tell_unchecked(self) -> None:
-        """Say once, of whatever files, what could not be checked."""
-        for what, names in self._unchecked.items():
-            click.echo(f"{click.style('unchecked', fg='yellow')}  {what}: {and_more(names)}")
-
-    def tell_opinion(self, opinion: Opinion) -> None:
-        self.weights[Soundness.UNSOUND] += not opinion.agrees
-        if self._as_json:
-            emit(
-                {
-                    "weights": opinion.name,
-                    "sha256": opinion.blob,
-                    "status": "agrees" if opinion.agrees else "disagrees",
-                    "level": self._level,
-                    "tool": opinion.tool,
-                    "keys": {kind: list(names) for kind, names in opinion.keys.items()},
-                    "off": dict(opinion.off),
-                    "error": opinion.error or None,
-                }
-            )
-        else:
-            click.secho(f"{opinion.name}: {opinion}", fg=None if opinion.agrees else "red")
-
-
-def _artifact_of(file: str) -> str:
-    """Return the artifact's name of an artifact and a path; a model's name may have slashes, a source's has none."""
-    model, _, rest = file.partition("@")
-    return f"{model}@{rest.partition('/')[0]}"
+    if left and time.monotonic() >= until:
+        remark(f"{many(len(left), 'artifact')} left that transformers was not asked about", quiet=quiet)

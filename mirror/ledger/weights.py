@@ -17,10 +17,16 @@ _VOTES = """
 SELECT blob, member, count(*) FROM tensors
 WHERE sha256 IN (SELECT value FROM json_each(?)) GROUP BY blob, member
 """
+_LEVELS = ("stat", "load", "forward")
+_JUDGED = """
+SELECT json_extract(detail, '$.sha256'), max(at) FROM events
+WHERE kind IN ('verified', 'loaded') AND json_extract(detail, '$.level') IN (SELECT value FROM json_each(?))
+GROUP BY 1
+"""
 
 
 class WeightQuestions:
-    """Answers about tensors from one open ledger; see ``Reader.loaded``.
+    """Answers about tensors, and about who was judged when, from one open ledger; see ``Reader.loaded``.
 
     Args:
         rows: Runs SQL and yields what its first argument makes of each row; raises only ``LedgerError``.
@@ -69,6 +75,20 @@ class WeightQuestions:
         for (top,) in self._rows(tuple, sql, core, mlm, canonical(asked)):
             return tuple((word, logit) for word, logit in json.loads(top))
         return None
+
+    def judged(self, level: str) -> dict[str, str]:
+        """Return when each blob was last judged at ``level`` or at a deeper one, but for the reading of its bytes.
+
+        All events are gone through, since only a portion of what is held is worth the question.
+
+        Args:
+            level: ``stat``, or one at which weights are loaded: ``load``, ``forward``.
+
+        Raises:
+            LedgerError: The ledger cannot be read.
+        """
+        deeper = json.dumps(_LEVELS[_LEVELS.index(level) :])
+        return dict(self._rows(tuple, _JUDGED, deeper))
 
     def votes(self, digests: Iterable[str]) -> Counter[tuple[str, str]]:
         """Return how many of the tensors with these sha256 each weight file has, by blob and member.

@@ -14,7 +14,7 @@ from mirror.formats.sniff import TAIL, is_table
 from mirror.load.opening import mapped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
 _SINGLE = re.compile(r"\.(bin|pt|pth|safetensors|pdparams|msgpack|h5)$", re.IGNORECASE)
@@ -76,6 +76,12 @@ class Material(NamedTuple):
 def may_hold_weights(path: str) -> bool:
     """Whether a file of that name is worth a look."""
     return path.endswith(_INDEX) or any(pattern.search(path) for pattern in (_SINGLE, SHARD, _ARCHIVE))
+
+
+def loadable(paths: Collection[str]) -> list[str]:
+    """Return those of an artifact's, or an archive's, paths that are weights by their names: no archives."""
+    lone = {path for path in paths if SHARD.search(path) and SHARD.sub(_INDEX, path) not in paths}
+    return [path for path in paths if _SINGLE.search(path) or path.endswith(_INDEX) or path in lone]
 
 
 def concerns(path: str) -> bool:

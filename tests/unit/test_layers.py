@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transfer": VALUES | {"digests", "stopping", "wire", "sources", "store"},
     "verify": VALUES | {"digests"},
     "recheck": VALUES | {"store", "ledger", "verify"},
+    "rounds": VALUES | {"catalog", "store", "ledger", "load", "prove", "recheck", "verify"},
     "tree": VALUES | {"catalog", "store"},
     "explain": VALUES | {"catalog", "ledger", "corroborate"},
     "status": VALUES | {"ledger"},
@@ -64,7 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": VALUES
     | {"digests", "stopping", "wire", "formats", "catalog", "plan", "place", "lock", "sources", "store", "ledger"}
     | {"transfer", "sync", "verify", "recheck", "tree", "explain", "status", "doctor", "compare", "load", "prove"}
-    | {"crosscheck", "identify", "repair", "weights", "export", "second_opinion", "corroborate"}
+    | {"crosscheck", "rounds", "identify", "repair", "weights", "export", "second_opinion", "corroborate"}
     | {"handoffs", "ingest", "probe", "drive"},
 }
 # `cli` is at the end of the way and may know everything; nothing may know `cli` or `upstream`.
