@@ -161,7 +161,7 @@ class Proving(Base):
         Raises:
             SelectorError: A selector is malformed or names nothing.
             UsageError: torch or transformers is not installed, or does not start.
-            StoreError: A blob cannot be read, or there is no room for a copy.
+            StoreError: There is no room for a copy.
             LedgerError: The ledger cannot be read or written.
         """
         from mirror.prove import Shelf

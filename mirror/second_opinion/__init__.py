@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mirror.compare.sizes import Sizes
-from mirror.errors import FormatError, MirrorError, UnsoundError, UsageError
+from mirror.errors import DiskFullError, FormatError, IntegrityError, MirrorError, StoreError, UsageError
 from mirror.export.hugging_face import architecture
 from mirror.export.safetensors import export
 from mirror.forward.arithmetic import stated_activation
@@ -94,11 +94,12 @@ def require() -> None:
 def second_opinions(shelf: Shelf, artifacts: Sequence[Artifact], stop: threading.Event) -> Iterator[Opinion]:
     """Yield what ``transformers`` makes of the best weights that are held of each artifact, and record it.
 
-    Artifacts without sound weights of a family that is known are left out: ``prove`` says what is wrong with them.
+    Artifacts without sound weights of a family that is known, or with files that cannot be read, are left out:
+    ``judge_round`` says what is wrong with them.
 
     Raises:
         UsageError: torch or transformers is not installed, or does not start.
-        StoreError: A blob cannot be read, or there is no room for the export.
+        DiskFullError: There is no room for the export.
         LedgerError: What came of it cannot be recorded.
     """
     require()
@@ -123,7 +124,11 @@ def second_opinions(shelf: Shelf, artifacts: Sequence[Artifact], stop: threading
 def _opened(shelf: Shelf, artifact: Artifact) -> Opened | None:
     try:
         opened = open_best(shelf.reader, shelf.store, [artifact], shelf.scratch)
-    except (UnsoundError, UsageError):
+    except (IntegrityError, UsageError):
+        return None
+    except StoreError as error:
+        if isinstance(error, DiskFullError):
+            raise
         return None
     return opened if opened.tensors.family else None
 
