@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -17,9 +18,25 @@ from mirror import Mirror
 from mirror.upstream.server import Server
 from mirror.upstream.world import World
 from tests import catalogs
-from tests.command import ROOT, Command, in_mirror
+from tests.command import ROOT, Command, fresh_command, in_mirror
 
 TINY = ("bert-tiny@huggingface", "bert-tiny@google", "bert-tiny@paddle")
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory, outside: Server) -> Command:
+    """A mirror that has pulled ``TINY``; no test works in it."""
+    root = tmp_path_factory.mktemp("template")
+    here = in_mirror(fresh_command(root), root / "mirror", outside)
+    here("pull", *TINY)
+    return here
+
+
+@pytest.fixture
+def pulled(template: Command, command: Command, tmp_path: Path) -> Command:
+    """The command in a mirror of its own that has pulled ``TINY``."""
+    shutil.copytree(template.cwd, tmp_path / "mirror", symlinks=True)
+    return command.at(tmp_path / "mirror", HF_ENDPOINT=template.env["HF_ENDPOINT"])
 
 
 def blob_files(command: Command) -> list[Path]:
@@ -142,8 +159,10 @@ def test_an_altered_blob_is_found_quarantined_and_fetched_again(here: Command) -
     here("verify", "--quiet")
 
 
-def test_a_lock_gives_the_same_bytes_elsewhere_and_nothing_else(here: Command, outside: Server, tmp_path: Path) -> None:
-    here("pull", *TINY)
+def test_a_lock_gives_the_same_bytes_elsewhere_and_nothing_else(
+    pulled: Command, outside: Server, tmp_path: Path
+) -> None:
+    here = pulled
     assert "pinned 14 files of 3 artifacts" in here("lock").err
     lock = here.cwd / "catalog.lock.json"
     other = in_mirror(here, tmp_path / "other", outside)
@@ -190,8 +209,8 @@ def test_gc_says_first_and_deletes_what_nobody_needs(here: Command) -> None:
     here("verify", "--quiet")
 
 
-def test_du_is_what_du_says(here: Command) -> None:
-    here("pull", *TINY)
+def test_du_is_what_du_says(pulled: Command) -> None:
+    here = pulled
     (ours,) = here("du", "--json").rows
     cache = here.cwd / "cache"
     real = int(subprocess.run(["du", "-sb", cache], capture_output=True, text=True, check=True).stdout.split()[0])
@@ -453,9 +472,8 @@ def test_ones_own_mirror_is_used_and_named_where_there_is_no_other(command: Comm
 @pytest.mark.parametrize(
     "words", ["urls --all", "ls", "status --all", "catalog list", "ledger export", "why config.json", "--help"]
 )
-def test_a_reader_that_has_read_enough_may_go(here: Command, words: str) -> None:
-    here("pull", TINY[0], "--format", "safetensors")
-    process = here.start(*words.split())
+def test_a_reader_that_has_read_enough_may_go(pulled: Command, words: str) -> None:
+    process = pulled.start(*words.split())
     assert process.stdout is not None
     process.stdout.close()
     assert process.stderr is not None
@@ -464,8 +482,8 @@ def test_a_reader_that_has_read_enough_may_go(here: Command, words: str) -> None
     assert (process.wait(30), said) == (0, "")
 
 
-def test_every_json_output_is_one_object_a_line(here: Command) -> None:
-    here("pull", *TINY)
+def test_every_json_output_is_one_object_a_line(pulled: Command) -> None:
+    here = pulled
     for words in (
         ("pull", *TINY, "--update"),
         ("status",),

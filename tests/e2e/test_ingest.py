@@ -136,8 +136,12 @@ def untouched(folder: Path) -> dict[str, bytes]:
 # --- what is taken -----------------------------------------------------------------------
 
 
-def test_all_48_shares_are_recognised_whatever_they_are_called(here: Command, shares: Shares, tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.slow), 7])
+def test_all_48_shares_are_recognised_whatever_they_are_called(
+    here: Command, shares: Shares, tmp_path: Path, every: int
+) -> None:
     assert len(shares) == 48
+    shares = {name: shares[name] for name in sorted(shares)[::every]}
     folder = everything(shares, tmp_path / "downloads")
     before = untouched(folder)
     planned = here("ingest", str(folder), "--dry-run", "--json").rows
@@ -148,9 +152,9 @@ def test_all_48_shares_are_recognised_whatever_they_are_called(here: Command, sh
     assert {row["level"] for row in taken if row["status"] == "taken"} == {"first-seen"}
     assert set(held(here)) == set(shares)
     assert untouched(folder) == before
-    assert here("handoff", "--strict").out == ""
+    assert {row["artifact"] for row in here("handoff", "--json").rows if row["open"]}.isdisjoint(shares)
     here("ledger", "verify")
-    assert "48 weight files sound, 0 not" in here("verify", "--level", "load").err
+    assert f"{len(shares)} weight files sound, 0 not" in here("verify", "--level", "load").err
     # A second run finds nothing to do, and asks nobody.
     events = here("ledger", "head").out
     again = here("ingest", str(folder), "--json").rows

@@ -79,7 +79,7 @@ def changes(root: Path, downloads: Path) -> int:
 def test_an_ingest_killed_at_some_moments_is_ended_by_the_next(tmp_path: Path, downloads: Path) -> None:
     total = changes(tmp_path / "mirror", downloads)
     assert total > 10
-    for last in range(3, total, total // 4):
+    for last in range(3, total, total // 2):
         assert kill_at(tmp_path / "mirror", downloads, last)
 
 

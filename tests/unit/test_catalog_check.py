@@ -16,8 +16,13 @@ INDEX_OF_2018 = "04c1323086e2f1c5b7c0759d8d3e484afbb0ab45f51793daab9f647113a0117
 Change = Callable[[dict[str, Any]], object]
 
 
+#: Models that the tests change, or that another would be confused with: to judge all 48 takes five times as long.
+NEEDED = {"bert-tiny", "bert-mini", "bert-small", "bert-base"}
+
+
 def shipped(change: Change) -> list[str]:
     data = json.loads(builtin_catalog_text())
+    data["models"] = [entry for entry in data["models"] if entry["name"] in NEEDED]
     change(data)
     return [str(problem) for problem in check(json.dumps(data))]
 

@@ -224,8 +224,12 @@ def test_no_two_models_share_their_numbers_but_by_that_mistake() -> None:
 
 
 def test_both_containers_of_pytorch_occur_with_and_without_strides() -> None:
-    seen = {(one.found.format, one.strided) for model in MODELS for one in weights_of(model)}
-    assert {(kind, strided) for kind in ("torch-zip", "torch-legacy") for strided in (False, True)} <= seen
+    wanted = {(kind, strided) for kind in ("torch-zip", "torch-legacy") for strided in (False, True)}
+    for model in (OTHERS[0], *MODELS):
+        wanted -= {(one.found.format, one.strided) for one in weights_of(model)}
+        if not wanted:
+            return
+    assert not wanted
 
 
 def test_google_and_the_share_have_different_containers_of_each_miniature() -> None:
