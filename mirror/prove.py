@@ -53,12 +53,12 @@ class Proof(NamedTuple):
     Attributes:
         artifact: Name of the artifact.
         loaded: What was found.
-        unread: Why nothing was, where the file cannot be read; then nothing is recorded.
+        unreadable: Why nothing was, where the file cannot be read; then nothing is recorded.
     """
 
     artifact: str
     loaded: Loaded
-    unread: StoreError | None = None
+    unreadable: StoreError | None = None
 
     @property
     def name(self) -> str:
@@ -68,8 +68,8 @@ class Proof(NamedTuple):
     @property
     def error(self) -> UnsoundError | StoreError:
         """What to raise for weights that are not sound, or cannot be read."""
-        if self.unread is not None:
-            return self.unread
+        if self.unreadable is not None:
+            return self.unreadable
         wrong = [one for one in self.loaded.findings if one.severity is Severity.ERROR]
         more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         return UnsoundError(f"{self.name}: {'; '.join(map(_said, wrong[:_SHOWN]))}{more}")
@@ -149,7 +149,7 @@ def prove(
             while waiting and not stop.is_set():
                 found = [_remembered(proof, shelf.reader, said) for proof in waiting.pop(0).result()]
                 waiting += [pool.submit(load, task) for task in islice(tasks, 1)]
-                proofs += [proof for proof in found if proof.unread is None]
+                proofs += [proof for proof in found if proof.unreadable is None]
                 yield from found
     finally:
         if shelf.open_ledger is not None and proofs:

@@ -82,7 +82,7 @@ class Report:
         """Print what is wrong with weights, and what is strange."""
         loaded = proof.loaded
         self.artifacts[proof.artifact] = None
-        is_unreadable = proof.unread is not None
+        is_unreadable = proof.unreadable is not None
         if is_unreadable:
             self.unreadable.add(loaded.weights.blob)
         else:

@@ -112,7 +112,7 @@ def test_weights_are_not_judged_beside_a_configuration_that_cannot_be_read(two: 
     with as_its_owner(two):
         proofs = list(two.prove("one"))
         told = command(two, "verify", "one", "--level", "load")
-    assert [(proof.loaded.weights.name.partition("!")[0], proof.unread is None) for proof in proofs] == [
+    assert [(proof.loaded.weights.name.partition("!")[0], proof.unreadable is None) for proof in proofs] == [
         ("config.json", False),
         ("google.zip", True),
     ]
@@ -127,7 +127,7 @@ def test_an_archive_that_cannot_be_read_is_told_and_nothing_recorded_of_it(two: 
     blob_of(two, "two@google", "google.zip").chmod(0)
     before = len(list(two.events(kind="loaded")))
     with as_its_owner(two):
-        (found,) = [proof for proof in two.prove("two") if proof.unread is not None]
+        (found,) = [proof for proof in two.prove("two") if proof.unreadable is not None]
     assert found.name == "two@google/google.zip"
     assert len(list(two.events(kind="loaded"))) == before + 2
 
