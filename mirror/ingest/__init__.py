@@ -11,8 +11,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.errors import DisputedError, IntegrityError, MirrorError
-from mirror.ingest.answers import Answers, Left, Plan, Take
+from mirror.ingest.answers import Answers
 from mirror.ingest.finds import finds, finds_of
+from mirror.ingest.plans import Left, Plan, Take
 from mirror.ingest.take import listed, refused, stored, take
 from mirror.sync import rows
 

@@ -8,24 +8,22 @@ along. Everything else is told why it is left where it is.
 from __future__ import annotations
 
 import posixpath
-import re
-from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mirror.compare.finding import Severity
-from mirror.errors import FormatError
-from mirror.formats.tf_index import read_index
 from mirror.identify import Expert, Likely
+from mirror.ingest.beside import SHARD, named_texts, shards_of
 from mirror.ingest.finds import ARCHIVES
+from mirror.ingest.plans import Left, Plan, Take
+from mirror.ingest.promises import Promises
 from mirror.likeness import Likeness
 from mirror.load.judging import judge
 from mirror.load.material import Weights
-from mirror.model import Authority, Claim, Digest, RemoteFile
+from mirror.model import RemoteFile
 from mirror.prove import known_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from mirror.catalog import Artifact, Catalog
@@ -45,79 +43,7 @@ _FORMATS: Mapping[str, tuple[str, str]] = {
     "flax": ("flax", "flax_model.msgpack"),
     "paddle": ("paddle", "model_state.pdparams"),
 }
-#: What may stand beside weights, by what it is called, whatever a download program made of that: ``vocab (1).txt``.
-_TEXTS = tuple(
-    (
-        re.compile(rf"{stem}(?:[ _-]?\(\d+\)|[ _-]\d+)?{suffix}", re.IGNORECASE),
-        stem.replace("\\", "") + suffix.replace("\\", ""),
-    )
-    for stem, suffix in (
-        ("tokenizer_config", r"\.json"),
-        ("bert_config", r"\.json"),
-        ("albert_config", r"\.json"),
-        ("model_config", r"\.json"),
-        ("special_tokens_map", r"\.json"),
-        ("tokenizer", r"\.json"),
-        ("config", r"\.json"),
-        ("vocab", r"\.txt"),
-        ("spiece", r"\.model"),
-    )
-)
-_MOST_TEXT = 32 << 20
 _BARE = "the index of a checkpoint whose data are not beside it: fetch both, and keep them in one folder"
-_SHARD = "bert_model.ckpt.data-{:05d}-of-{:05d}"
-_CONFIGS = frozenset({"config.json", "bert_config.json", "albert_config.json", "model_config.json"})
-
-
-@dataclass(eq=False)
-class Take:
-    """A find that is to be taken in.
-
-    Attributes:
-        find: The bytes.
-        file: Where they belong, with every claim on them.
-        why: How they were recognised, in words.
-        share: Address of the hand-off that they answer; None where they are a file that was promised.
-    """
-
-    find: Find
-    file: RemoteFile
-    why: str
-    share: str | None = None
-
-
-@dataclass(eq=False)
-class Left:
-    """A find that is not taken in.
-
-    Attributes:
-        name: For people.
-        status: ``held``, ``unknown``, ``leftover``, ``refused`` or ``disputed``.
-        why: In words.
-        find: The bytes of one that is disputed; a copy of them is evidence.
-        artifact: Which artifact it would have been; None where nobody can say.
-    """
-
-    name: str
-    status: str
-    why: str
-    find: Find | None = None
-    artifact: str | None = None
-
-
-@dataclass(eq=False)
-class Plan:
-    """What an ingest will do.
-
-    Attributes:
-        takes: What is taken in.
-        left: What is not, and why.
-        others: Further files that are neither weights nor known, and were not asked for.
-    """
-
-    takes: list[Take] = field(default_factory=list)
-    left: list[Left] = field(default_factory=list)
-    others: int = 0
 
 
 class Answers:
@@ -141,10 +67,8 @@ class Answers:
         scratch: Path,
         named: Artifact | None = None,
     ) -> None:
-        self._catalog = catalog
+        self._promises = Promises(catalog, reader, store, lock)
         self._reader = reader
-        self._store = store
-        self._lock = lock
         self._named = named
         self._likeness = Likeness(catalog, reader)
         self._expert = Expert(catalog, self._likeness, scratch)
@@ -153,7 +77,7 @@ class Answers:
 
     def is_known(self, sha256: str) -> bool:
         """Whether somebody promised a file with these bytes, or it is held."""
-        return bool(self._promised.get(f"sha256:{sha256}")) or bool(self._held.get(sha256))
+        return bool(self._promises.promised.get(f"sha256:{sha256}")) or bool(self._promises.held.get(sha256))
 
     def plan(self, finds: Iterable[Find]) -> Plan:
         """Return what each find is, and what is to be done with it.
@@ -183,104 +107,45 @@ class Answers:
 
     # --- the very bytes ------------------------------------------------------------------
 
-    @cached_property
-    def _held(self) -> Mapping[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for state in self._reader.files() if self._reader is not None else ():
-            if state.state == "held" and state.sha256 and self._store.find(state.sha256):
-                found.setdefault(state.sha256, []).append(f"{state.artifact}/{state.path}")
-        return found
-
-    @cached_property
-    def _promised(self) -> Mapping[str, list[RemoteFile]]:
-        """Files that are not held, by every strong digest that somebody promises of them."""
-        held = {name for names in self._held.values() for name in names}
-        files: dict[str, RemoteFile] = {}
-        for artifact in self._catalog.artifacts():
-            listing = self._reader.listing(artifact.name) if self._reader is not None else None
-            pinned = {file.path: file for file in artifact.files}
-            for listed in listing.files if listing is not None else ():
-                pins = pinned[listed.path].claims() if listed.path in pinned else ()
-                claims = tuple(dict.fromkeys((*listed.claims, *pins, *self._lock.claims(listed))))
-                files[str(listed)] = RemoteFile(
-                    artifact.name, listed.path, listed.urls, listed.size, claims, listed.revision
-                )
-            for path, pin in pinned.items():
-                file = RemoteFile(artifact.name, path, (), pin.size, pin.claims(), artifact.revision)
-                files.setdefault(str(file), file)
-        for locked in self._lock.listings.values():
-            for file in locked.files:
-                before = files.get(str(file))
-                claims = tuple(dict.fromkeys((*(before.claims if before is not None else ()), *file.claims)))
-                files[str(file)] = replace(file, claims=claims)
-        found: dict[str, list[RemoteFile]] = {}
-        for name, file in files.items():
-            if name not in held:
-                for claim in file.claims:
-                    if claim.digest.algorithm in {"sha256", "git-sha1"}:
-                        found.setdefault(str(claim.digest), []).append(file)
-        return found
-
     def _known(self, find: Find, plan: Plan) -> bool:
         """Plan what is to be done with bytes that are known as they are; whether they are."""
-        files = {str(file): file for digest in find.digests.values() for file in self._promised.get(str(digest), ())}
+        files = {
+            str(file): file for digest in find.digests.values() for file in self._promises.promised.get(str(digest), ())
+        }
         for name, file in files.items():
             if name not in self._answered:
                 self._answered.add(name)
                 plan.takes.append(Take(find, file, "the very bytes that were promised"))
         if files:
             return True
-        if refused := self._refused.get(find.sha256):
+        if refused := self._promises.refused.get(find.sha256):
             plan.left.append(Left(find.name, "refused", f"a look-alike: {refused}"))
             return True
-        held = self._held.get(find.sha256, ())
+        held = self._promises.held.get(find.sha256, ())
         if not held or not find.kind:
             return False  # a vocabulary, say, that stands beside weights of a model that is not here yet
-        share = self._share_of(held)
+        share = self._promises.share_of(held, self._answered)
         if share is None:
             plan.left.append(Left(find.name, "held", f"held already, as {held[0]}"))
         elif find.kind in ARCHIVES:
             self._answered.add(share.name)
             path = posixpath.basename(held[0])
-            file = RemoteFile(share.name, path, (), len(find.view), self._claims(share, path))
+            file = RemoteFile(share.name, path, (), len(find.view), self._promises.claims(share, path))
             plan.takes.append(Take(find, file, f"the very bytes of {held[0]}", share.url))
         else:
             return False  # what stands beside it comes along
         return True
 
-    @cached_property
-    def _refused(self) -> Mapping[str, str]:
-        return {sha256: what for model in self._catalog.models for sha256, what in self._catalog.refused(model).items()}
-
-    def _share_of(self, held: Sequence[str]) -> Artifact | None:
-        """Return the open hand-off of the model and format of files that are held under these names."""
-        known = [self._catalog.by_artifact.get(name.partition("/")[0]) for name in held]
-        for share in self._open:
-            for one in known:
-                if one is not None and one.model is share.model and set(one.formats) & set(share.formats):
-                    return None if share.name in self._answered else share
-        return None
-
     # --- weights, and what stands beside them --------------------------------------------
-
-    @cached_property
-    def _open(self) -> list[Artifact]:
-        """The hand-offs of which nothing is held yet."""
-        held = {name.partition("/")[0] for names in self._held.values() for name in names}
-        return [
-            artifact
-            for artifact in self._catalog.artifacts()
-            if artifact.waits_for_person and artifact.published and not artifact.bundle and artifact.name not in held
-        ]
 
     def _answer(self, beside: Sequence[Find], plan: Plan) -> None:
         """Plan what is to be done with what stands together in one folder."""
-        texts = dict(_texts(beside))
+        texts = dict(named_texts(beside))
         used: set[Find] = set()
         # Indexes first: the first bytes of their data may look like anything.
         for find in sorted(beside, key=lambda one: one.kind != "tensorflow"):
             if find.kind and find.kind not in ARCHIVES and not find.wrong and find not in used:
-                parts = _shards(find, beside) if find.kind == "tensorflow" else ()
+                parts = shards_of(find, beside) if find.kind == "tensorflow" else ()
                 used |= {find, *parts}
                 self._weights(find, parts, texts, plan)
         for find in beside:
@@ -294,7 +159,7 @@ class Answers:
                     plan.others += 1
             elif find.kind in ARCHIVES:
                 continue  # its members spoke for it
-            elif find.asked and (held := self._held.get(find.sha256)):
+            elif find.asked and (held := self._promises.held.get(find.sha256)):
                 plan.left.append(Left(find.name, "held", f"held already, as {held[0]}"))
             elif find.asked and find not in texts.values():
                 plan.left.append(Left(find.name, "unknown", "neither weights nor a file that is promised"))
@@ -318,23 +183,15 @@ class Answers:
         name = _FORMATS[find.kind][1]
         why = found.text if found.likely is not Likely.SHAPE else f"by its shape alone: {found.text}"
         files = {name: find}
-        files |= {_SHARD.format(number, len(parts)): part for number, part in enumerate(parts)}
+        files |= {SHARD.format(number, len(parts)): part for number, part in enumerate(parts)}
         files |= texts
         self._answered.add(artifact.name)
         for path, one in files.items():
-            claims = self._claims(artifact, path)
+            claims = self._promises.claims(artifact, path)
             file = RemoteFile(artifact.name, path, (), len(one.view), claims, artifact.revision)
             plan.takes.append(
                 Take(one, file, why if one is find else f"beside {posixpath.basename(find.path)}", artifact.url)
             )
-
-    def _claims(self, artifact: Artifact, path: str) -> tuple[Claim, ...]:
-        """Return every word on a file: the catalog's, the lock's, and our own of first contact."""
-        pinned = next((file.claims() for file in artifact.files if file.path == path), ())
-        seen = self._reader.file(artifact.name, path) if self._reader is not None else None
-        first = [seen.sha256] if seen is not None and seen.sha256 else []
-        first_contact = (Claim(Digest("sha256", sha256), Authority.LEDGER, "first contact") for sha256 in first)
-        return (*pinned, *self._lock.claims(RemoteFile(artifact.name, path, ())), *first_contact)
 
     def _artifact(self, find: Find, found: Identified) -> Artifact | None:
         """Return the open hand-off that weights answer; None when there is none."""
@@ -344,7 +201,7 @@ class Answers:
         wanted = _FORMATS[find.kind][0]
         fits = [
             artifact
-            for artifact in self._open
+            for artifact in self._promises.open
             if artifact.model.name in models and wanted in artifact.formats and artifact.name not in self._answered
         ]
         return fits[0] if len({artifact.model.name for artifact in fits}) == 1 else None
@@ -375,36 +232,6 @@ class Answers:
         if artifact is None:
             return Left(find.name, "held" if found.same else "unknown", f"{found.text}; no hand-off waits for it")
         return None
-
-
-def _texts(beside: Sequence[Find]) -> Iterator[tuple[str, Find]]:
-    """Yield what may describe weights, under the names that publishers give; of several the first."""
-    seen: set[str] = set()
-    for find in beside:
-        name = next((name for pattern, name in _TEXTS if pattern.fullmatch(find.path)), None)
-        if name is not None and name not in seen and not find.wrong and not find.kind and len(find.view) <= _MOST_TEXT:
-            seen.add(name)
-            yield name, find
-
-
-def _shards(index: Find, beside: Sequence[Find]) -> tuple[Find, ...]:
-    """Return the data of a checkpoint, by their names or, where these were lost, by their sizes; all or nothing."""
-    try:
-        sizes = read_index(index.view).sizes
-    except FormatError:
-        return ()
-    stem = index.path.removesuffix(".index")
-    named = {find.path: find for find in beside}
-    found = []
-    for number, size in enumerate(sizes):
-        one = named.get(f"{stem}.data-{number:05d}-of-{len(sizes):05d}")
-        if one is None or len(one.view) != size:
-            fits = [find for find in beside if len(find.view) == size and find is not index]
-            one = fits[0] if len(fits) == 1 else None
-        if one is None:
-            return ()
-        found.append(one)
-    return tuple(found)
 
 
 def _unsound(weights: Weights, artifact: Artifact, texts: Mapping[str, Find]) -> str:

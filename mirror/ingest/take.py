@@ -22,7 +22,7 @@ from mirror.transfer.receipt import Account
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mirror.ingest.answers import Left, Take
+    from mirror.ingest.plans import Left, Take
     from mirror.ledger import Reader
     from mirror.store import Store
 

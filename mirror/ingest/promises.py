@@ -1,0 +1,108 @@
+"""What is promised, held, refused and waited for, by digest: the words that finds are held against."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from mirror.model import Authority, Claim, Digest, RemoteFile
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from mirror.catalog import Artifact, Catalog
+    from mirror.ledger import Reader
+    from mirror.lock import Lock
+    from mirror.store import Store
+
+
+class Promises:
+    """What one catalog, one lock and one ledger say, as it stood when first asked.
+
+    Args:
+        catalog: Models, pins, and hand-offs.
+        reader: The ledger; None when there is none yet.
+        store: Says what is held.
+        lock: Pins, which count as claims.
+    """
+
+    def __init__(self, catalog: Catalog, reader: Reader | None, store: Store, lock: Lock) -> None:
+        self._catalog = catalog
+        self._reader = reader
+        self._store = store
+        self._lock = lock
+
+    @cached_property
+    def held(self) -> Mapping[str, list[str]]:
+        """Names of the files that are held, by sha256."""
+        found: dict[str, list[str]] = {}
+        for state in self._reader.files() if self._reader is not None else ():
+            if state.state == "held" and state.sha256 and self._store.find(state.sha256):
+                found.setdefault(state.sha256, []).append(f"{state.artifact}/{state.path}")
+        return found
+
+    @cached_property
+    def promised(self) -> Mapping[str, list[RemoteFile]]:
+        """Files that are not held, by every strong digest that somebody promises of them."""
+        held = {name for names in self.held.values() for name in names}
+        files: dict[str, RemoteFile] = {}
+        for artifact in self._catalog.artifacts():
+            listing = self._reader.listing(artifact.name) if self._reader is not None else None
+            pinned = {file.path: file for file in artifact.files}
+            for listed in listing.files if listing is not None else ():
+                pins = pinned[listed.path].claims() if listed.path in pinned else ()
+                claims = tuple(dict.fromkeys((*listed.claims, *pins, *self._lock.claims(listed))))
+                files[str(listed)] = RemoteFile(
+                    artifact.name, listed.path, listed.urls, listed.size, claims, listed.revision
+                )
+            for path, pin in pinned.items():
+                file = RemoteFile(artifact.name, path, (), pin.size, pin.claims(), artifact.revision)
+                files.setdefault(str(file), file)
+        for locked in self._lock.listings.values():
+            for file in locked.files:
+                before = files.get(str(file))
+                claims = tuple(dict.fromkeys((*(before.claims if before is not None else ()), *file.claims)))
+                files[str(file)] = replace(file, claims=claims)
+        found: dict[str, list[RemoteFile]] = {}
+        for name, file in files.items():
+            if name not in held:
+                for claim in file.claims:
+                    if claim.digest.algorithm in {"sha256", "git-sha1"}:
+                        found.setdefault(str(claim.digest), []).append(file)
+        return found
+
+    @cached_property
+    def refused(self) -> Mapping[str, str]:
+        """What look-alikes are, by sha256."""
+        return {sha256: what for model in self._catalog.models for sha256, what in self._catalog.refused(model).items()}
+
+    def share_of(self, held: Sequence[str], answered: Collection[str]) -> Artifact | None:
+        """Return the open hand-off of the model and format of files that are held under these names.
+
+        None where there is none, or its name is among ``answered``.
+        """
+        known = [self._catalog.by_artifact.get(name.partition("/")[0]) for name in held]
+        for share in self.open:
+            for one in known:
+                if one is not None and one.model is share.model and set(one.formats) & set(share.formats):
+                    return None if share.name in answered else share
+        return None
+
+    @cached_property
+    def open(self) -> list[Artifact]:
+        """The hand-offs of which nothing is held yet."""
+        held = {name.partition("/")[0] for names in self.held.values() for name in names}
+        return [
+            artifact
+            for artifact in self._catalog.artifacts()
+            if artifact.waits_for_person and artifact.published and not artifact.bundle and artifact.name not in held
+        ]
+
+    def claims(self, artifact: Artifact, path: str) -> tuple[Claim, ...]:
+        """Return every word on a file: the catalog's, the lock's, and our own of first contact."""
+        pinned = next((file.claims() for file in artifact.files if file.path == path), ())
+        seen = self._reader.file(artifact.name, path) if self._reader is not None else None
+        first = [seen.sha256] if seen is not None and seen.sha256 else []
+        first_contact = (Claim(Digest("sha256", sha256), Authority.LEDGER, "first contact") for sha256 in first)
+        return (*pinned, *self._lock.claims(RemoteFile(artifact.name, path, ())), *first_contact)
