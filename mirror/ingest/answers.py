@@ -11,6 +11,7 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from mirror.compare.finding import Severity
+from mirror.errors import StoreError
 from mirror.identify import Expert, Likely
 from mirror.ingest.beside import SHARD, named_texts, shards_of
 from mirror.ingest.finds import ARCHIVES
@@ -74,6 +75,7 @@ class Answers:
         self._expert = Expert(catalog, self._likeness, scratch)
         self._answered: set[str] = set()
         self._spoken_of: set[Find] = set()
+        self._taken: dict[tuple[str, ...], Find] = {}
 
     def is_known(self, sha256: str) -> bool:
         """Whether somebody promised a file with these bytes, or it is held."""
@@ -130,7 +132,7 @@ class Answers:
         elif find.kind in ARCHIVES:
             self._answered.add(share.name)
             path = posixpath.basename(held[0])
-            file = RemoteFile(share.name, path, (), len(find.view), self._promises.claims(share, path))
+            file = RemoteFile(share.name, path, (), find.size, self._promises.claims(share, path))
             plan.takes.append(Take(find, file, f"the very bytes of {held[0]}", share.url))
         else:
             return False  # what stands beside it comes along
@@ -147,7 +149,10 @@ class Answers:
             if find.kind and find.kind not in ARCHIVES and not find.wrong and find not in used:
                 parts = shards_of(find, beside) if find.kind == "tensorflow" else ()
                 used |= {find, *parts}
-                self._weights(find, parts, texts, plan)
+                try:
+                    self._weights(find, parts, texts, plan)
+                except StoreError as error:  # it has gone since it was found
+                    plan.left.append(Left(find.name, "leftover", f"cannot be read: {error}"))
         for find in beside:
             if find in used or find in self._spoken_of:
                 continue
@@ -170,6 +175,10 @@ class Answers:
         if find.kind == "tensorflow" and not parts:
             plan.left.append(Left(find.name, "unknown", _BARE))
             return
+        bytes_of = tuple(one.sha256 for one in (find, *parts))
+        if (first := self._taken.get(bytes_of)) is not None:
+            plan.left.append(Left(find.name, "held", f"the same bytes as {first.name}"))
+            return
         weights = Weights(find.name, find.sha256, "", (find.view, *(part.view for part in parts)), surely=True)
         found = self._expert.recognise(weights)
         artifact = self._named or self._artifact(find, found)
@@ -186,9 +195,10 @@ class Answers:
         files |= {SHARD.format(number, len(parts)): part for number, part in enumerate(parts)}
         files |= texts
         self._answered.add(artifact.name)
+        self._taken[bytes_of] = find
         for path, one in files.items():
             claims = self._promises.claims(artifact, path)
-            file = RemoteFile(artifact.name, path, (), len(one.view), claims, artifact.revision)
+            file = RemoteFile(artifact.name, path, (), one.size, claims, artifact.revision)
             plan.takes.append(
                 Take(one, file, why if one is find else f"beside {posixpath.basename(find.path)}", artifact.url)
             )

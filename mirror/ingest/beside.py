@@ -41,7 +41,7 @@ def named_texts(beside: Sequence[Find]) -> Iterator[tuple[str, Find]]:
     seen: set[str] = set()
     for find in beside:
         name = next((name for pattern, name in _TEXTS if pattern.fullmatch(find.path)), None)
-        if name is not None and name not in seen and not find.wrong and not find.kind and len(find.view) <= _MOST_TEXT:
+        if name is not None and name not in seen and not find.wrong and not find.kind and find.size <= _MOST_TEXT:
             seen.add(name)
             yield name, find
 
@@ -57,8 +57,8 @@ def shards_of(index: Find, beside: Sequence[Find]) -> tuple[Find, ...]:
     found = []
     for number, size in enumerate(sizes):
         one = named.get(f"{stem}.data-{number:05d}-of-{len(sizes):05d}")
-        if one is None or len(one.view) != size:
-            fits = [find for find in beside if len(find.view) == size and find is not index]
+        if one is None or one.size != size:
+            fits = [find for find in beside if find.size == size and find is not index]
             one = fits[0] if len(fits) == 1 else None
         if one is None:
             return ()

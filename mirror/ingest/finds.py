@@ -1,6 +1,9 @@
 """Everything that a person's files and folders hold, archives in any nesting opened: named, hashed, only read.
 
-What is in an archive lies in a file without a name until nobody uses it.
+What is in an archive lies in a file without a name until nobody uses it. A file of its own
+is not kept open, so that a folder of a hundred thousand needs no more than one of ten.
+Links are followed to files below what was given, and nowhere else: a folder that somebody
+else packed must not decide which other files of ours are read.
 """
 
 from __future__ import annotations
@@ -8,12 +11,13 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirror.digests import MultiDigest
-from mirror.errors import ArchiveError, FormatError, StoreError, UsageError
+from mirror.errors import ArchiveError, FormatError, UsageError
 from mirror.formats.sniff import HEAD, TAIL, kind_of
 from mirror.ingest.leftovers import stand_in, unfinished
 from mirror.load.opening import mapped
@@ -29,11 +33,15 @@ ARCHIVES = frozenset({"zip", "gzip"})
 _DEEPEST = 4
 #: Files up to this size may be what git calls a blob; larger ones are never asked for by that name.
 _GIT = 32 << 20
+#: One read, and the most that is kept of a file to see what lies in its place.
+_PIECE = 2 << 20
 #: What people would call weights, or an archive of some: said to be unknown, where other files are only counted.
 _LIKE_WEIGHTS = re.compile(
     r"\.(bin|pt|pth|ckpt|safetensors|pdparams|msgpack|h5|index|data-[0-9]{5}-of-[0-9]{5}|zip|tgz|tar|gz|7z|rar)$",
     re.IGNORECASE,
 )
+_UNREAD = "cannot be read"
+_CHANGING = "it changes while it is read: run the command again when nobody writes it"
 
 
 @dataclass(eq=False)
@@ -41,8 +49,11 @@ class Find:
     """One file, or one member of an archive.
 
     Attributes:
-        name: For people: the path, in archives with the member's behind ``!``.
-        view: Its bytes; empty where ``wrong`` says why they are not looked at.
+        name: For people: the path, in archives with the member's behind ``!``; what cannot be printed is escaped.
+        folder: What it stands in; what stands beside it has the same.
+        path: Its own name, without what it stands in.
+        source: A file's path; the bytes of a member.
+        size: Of its bytes; 0 where ``wrong`` says why they are not looked at.
         kind: Of its content, as ``sniff.kind_of`` calls it; empty for what is neither weights nor an archive.
         digests: sha256 and, of small files, git's blob id.
         asked: Whether a person named it, or its name promises weights: it is told even when it is unknown.
@@ -52,10 +63,13 @@ class Find:
     """
 
     name: str
-    view: memoryview
+    folder: str
+    path: str
+    source: Path | memoryview
+    asked: bool
+    size: int
     kind: str
     digests: Mapping[str, Digest]
-    asked: bool
     wrong: str = ""
     outer: tuple[str, ...] = ()
     came: Mapping[str, str] = field(default_factory=dict)
@@ -66,15 +80,20 @@ class Find:
         return self.digests["sha256"].hex if self.digests else ""
 
     @property
-    def folder(self) -> str:
-        """What it stands in; what stands beside it has the same."""
-        outer, mark, inner = self.name.rpartition("!")
-        return outer + mark + posixpath.dirname(inner)
+    def view(self) -> memoryview:
+        """Its bytes, for as long as somebody uses them; a file is opened again.
 
-    @property
-    def path(self) -> str:
-        """Its own name, without what it stands in."""
-        return posixpath.basename(self.name.rpartition("!")[2])
+        Raises:
+            StoreError: It cannot be read any more.
+        """
+        return mapped(self.source) if isinstance(self.source, Path) else self.source
+
+
+def shown(text: str) -> str:
+    """Return what can be printed and stored, whatever a name holds: ends of lines, escapes, bytes that are no text."""
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode() for sign in text
+    )
 
 
 def finds(paths: list[Path], is_known: Callable[[str], bool], scratch: Path) -> Iterator[Find]:
@@ -89,81 +108,146 @@ def finds(paths: list[Path], is_known: Callable[[str], bool], scratch: Path) -> 
         UsageError: One of them is neither a file nor a folder.
         StoreError: There is no room to unpack an archive.
     """
+    within = [os.path.realpath(path) for path in paths]
     for path in paths:
         if not (path.is_file() or path.is_dir()):
-            raise UsageError(f"{path} is neither a file nor a folder")
-        for file in _below(path) if path.is_dir() else (path,):
-            yield from _opened(_found(file, asked=file == path), file, is_known, scratch, 1)
+            raise UsageError(f"{shown(str(path))} is neither a file nor a folder")
+    for path in paths:
+        if path.is_dir():
+            for file, wrong in _below(path, within):
+                yield from _opened(_found(file, wrong=wrong), is_known, scratch, 1)
+        else:
+            yield from _opened(_found(path, asked=True), is_known, scratch, 1)
 
 
 def finds_of(files: Mapping[str, Path], is_known: Callable[[str], bool], scratch: Path) -> Iterator[Find]:
     """Yield files that a program fetched, under the names that they had where they came from; see ``finds``.
 
     Raises:
-        StoreError: One cannot be read, or there is no room to unpack an archive.
+        StoreError: There is no room to unpack an archive.
     """
     for name, path in sorted(files.items()):
-        yield from _opened(_looked_at(name, mapped(path), asked=True), path, is_known, scratch, 1)
+        folder, _, last = name.rpartition("/")
+        yield from _opened(_seen(Find(shown(name), folder, last, path, True, 0, "", {})), is_known, scratch, 1)
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder; of several names of one file, links before the file itself.
+def _below(folder: Path, within: list[str]) -> Iterator[tuple[Path, str]]:
+    """Yield the files below a folder, and what is wrong with them; of several names of one file the last link.
 
     A hub's cache has its files under their digests, and links to them under their names.
     """
-    found: dict[str, Path] = {}
-    for top, folders, names in os.walk(folder):
-        folders.sort()
-        for path in sorted(Path(top, name) for name in names):
-            if path.is_file() and (path.is_symlink() or os.path.realpath(path) not in found):
-                found[os.path.realpath(path)] = path
+    found: dict[str, tuple[Path, str]] = {}
+    root = os.path.realpath(folder)
+    waiting = [(folder, root)]
+    while waiting:
+        above, real = waiting.pop()
+        try:
+            with os.scandir(above) as entries:
+                inside = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            found[real] = (above, f"{_UNREAD}: {error.strerror or error}")
+            continue
+        for entry in inside:
+            path, place = above / entry.name, f"{real}/{entry.name}"
+            try:
+                if entry.is_symlink():
+                    place = os.path.realpath(place)
+                    if path.is_file():
+                        found[place] = (path, _astray(place, within))
+                elif entry.is_dir(follow_symlinks=False):
+                    waiting.append((path, place))
+                elif entry.is_file(follow_symlinks=False):
+                    found.setdefault(place, (path, ""))
+            except OSError as error:
+                found[place] = (path, f"{_UNREAD}: {error.strerror or error}")
     yield from sorted(found.values())
 
 
-def _found(path: Path, *, asked: bool) -> Find:
+def _astray(place: str, within: list[str]) -> str:
+    """Say that a link leads out of everything that was given; empty where it does not."""
+    if any(place == each or place.startswith(f"{each.rstrip('/')}/") for each in within):
+        return ""
+    return f"a link that leads out of what you gave, to {place}: give that path as well to have it taken"
+
+
+def _found(path: Path, *, asked: bool = False, wrong: str = "") -> Find:
     asked = asked or _LIKE_WEIGHTS.search(path.name) is not None
+    name, folder = shown(str(path)), str(path.parent)
+    if wrong:
+        return Find(name, folder, path.name, path, asked or wrong.startswith(_UNREAD), 0, "", {}, wrong=shown(wrong))
+    if said := unfinished(path):
+        return Find(name, folder, path.name, path, True, 0, "", {}, wrong=said)
+    return _seen(Find(name, folder, path.name, path, asked, 0, "", {}))
+
+
+def _seen(find: Find) -> Find:
+    """Look at a file; what cannot be read is told."""
+    assert isinstance(find.source, Path)
     try:
-        if said := unfinished(path, _names(path.parent)):
-            return Find(str(path), memoryview(b""), "", {}, asked=True, wrong=said)
-        return _looked_at(str(path), mapped(path), asked=asked)
-    except (OSError, StoreError) as error:
-        return Find(str(path), memoryview(b""), "", {}, asked=True, wrong=f"cannot be read: {error}")
+        find.size = find.source.stat().st_size
+        return _looked_at(find)
+    except OSError as error:
+        find.asked, find.size, find.wrong = True, 0, f"{_UNREAD}: {error.strerror or error}"
+        return find
 
 
-def _names(folder: Path) -> frozenset[str]:
-    return frozenset(entry.name for entry in folder.iterdir() if entry.name.endswith(".aria2"))
+def _member(outer: Find, path: str, view: memoryview) -> Find:
+    folder = f"{outer.folder}/{outer.path}!{posixpath.dirname(path)}"
+    asked = _LIKE_WEIGHTS.search(path) is not None
+    name = f"{outer.name}!{shown(path)}"
+    found = Find(name, folder, posixpath.basename(path), view, asked, len(view), "", {})
+    found.outer = (*outer.outer, outer.sha256)
+    return _looked_at(found)
 
 
-def _looked_at(name: str, view: memoryview, *, asked: bool, outer: tuple[str, ...] = ()) -> Find:
-    digest = MultiDigest({"sha256", "git-sha1"} if len(view) <= _GIT else {"sha256"}, size=len(view))
-    digest.update(view)
-    found = Find(name, view, "", digest.result(), asked, outer=outer)
+def _looked_at(find: Find) -> Find:
+    """Read a find once, for its digests and what it is; OSError when that cannot be."""
+    digest = MultiDigest({"sha256", "git-sha1"} if find.size <= _GIT else {"sha256"}, size=find.size)
+    first, tail, size = b"", b"", 0
+    for piece in pieces(find.source):
+        digest.update(piece)
+        size += len(piece)
+        first = first or bytes(piece)
+        tail = (tail + bytes(piece[-TAIL:]))[-TAIL:]
+        if size > find.size:
+            break
+    if size != find.size:
+        find.size, find.wrong = 0, _CHANGING
+        return find
+    find.digests = digest.result()
     try:
-        found.kind = kind_of(bytes(view[:HEAD]), bytes(view[-TAIL:]), len(view))
+        find.kind = kind_of(first[:HEAD], tail, size)
     except FormatError:
-        found.wrong = stand_in(view)
-    return found
+        find.wrong = shown(stand_in(first, size))
+    return find
 
 
-def _opened(find: Find, archive: Path, is_known: Callable[[str], bool], scratch: Path, depth: int) -> Iterator[Find]:
+def pieces(source: Path | memoryview) -> Iterator[bytes | memoryview]:
+    """Yield the bytes of a find; the first piece has all that a stand-in may have. OSError when it cannot be read."""
+    if not isinstance(source, Path):
+        yield from (source[at : at + _PIECE] for at in range(0, len(source), _PIECE))
+        return
+    # A pipe that has taken the file's name meanwhile must not keep us waiting.
+    with open(os.open(source, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123 -- pathlib opens no descriptors
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError("no longer a file")
+        while piece := file.read(_PIECE):
+            yield piece
+
+
+def _opened(find: Find, is_known: Callable[[str], bool], scratch: Path, depth: int) -> Iterator[Find]:
     """Yield a find, and before it what it holds, if it is an archive that has to be opened."""
     if find.kind in ARCHIVES and not find.wrong and not is_known(find.sha256):
         if depth > _DEEPEST:
             find.wrong = f"an archive within {_DEEPEST} others: unpack it first"
         else:
             try:
-                members = unpacked(archive, _is_of_use, scratch, data=find.view)
+                members = unpacked(Path(find.name), _is_of_use, scratch, data=find.view)
             except ArchiveError as error:
-                find.wrong = f"refused: {error}"
+                find.wrong = f"refused: {shown(str(error))}"
                 members = {}
             for path, view in sorted(members.items()):
-                inner = _looked_at(
-                    f"{find.name}!{path}",
-                    view,
-                    asked=_LIKE_WEIGHTS.search(path) is not None,
-                    outer=(*find.outer, find.sha256),
-                )
-                yield from _opened(inner, archive, is_known, scratch, depth + 1)
+                yield from _opened(_member(find, path, view), is_known, scratch, depth + 1)
     yield find
 
 

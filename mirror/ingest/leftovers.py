@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from mirror.formats.sniff import HEAD, impostor
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
     from pathlib import Path
 
 #: How the files of unfinished downloads end, and whose they are.
@@ -40,27 +39,31 @@ _ERROR = re.compile(rb"\"(?:errno|error_code|error)\"\s*:")
 _MOST_ERROR = 64 << 10
 
 
-def unfinished(path: Path, beside: Collection[str]) -> str:
-    """Say whose unfinished download a file is, by its name and those of the files beside it; empty for none."""
+def unfinished(path: Path) -> str:
+    """Say whose unfinished download a file is, by its name and what stands beside it; empty for none."""
     name = path.name.lower()
     for suffix, whose in _UNFINISHED.items():
         if name.endswith(suffix):
             return f"an unfinished download of {whose}: let it finish, or fetch it again"
-    if f"{path.name}.aria2" in beside:
+    if path.with_name(f"{path.name}.aria2").exists():
         return "an unfinished download of aria2: let it finish, or fetch it again"
     return ""
 
 
-def stand_in(view: memoryview) -> str:
-    """Say what lies in the place of a file, by its content; empty where it may be one."""
-    size = len(view)
+def stand_in(first: bytes, size: int) -> str:
+    """Say what lies in the place of a file, by its content; empty where it may be one.
+
+    Args:
+        first: Its bytes; of a file of more than 2 MiB the first of them.
+        size: Bytes it has.
+    """
     if any(size == length for length, _ in _REMOVED):
-        digest = hashlib.md5(view, usedforsecurity=False).hexdigest()
+        digest = hashlib.md5(first, usedforsecurity=False).hexdigest()
         if (size, digest) in _REMOVED:
             return "a notice of Baidu's that it has removed the file"
-    head = bytes(view[:HEAD])
+    head = first[:HEAD]
     if head.lstrip()[:1] == b"{" and size <= _MOST_ERROR and _ERROR.search(head):
-        return _told(bytes(view))
+        return _told(first)
     said = impostor(head, size)
     return said if said is not None and said != "a JSON document" else ""
 
