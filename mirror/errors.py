@@ -300,6 +300,12 @@ class ReadOnlyStoreError(StoreError):
     hint = "pull into a mirror of your own: `minibert-mirror init DIR`"
 
 
+class LinkError(StoreError):
+    """Two files cannot share their bytes in the way that was asked for."""
+
+    hint = "`--link-mode auto` copies what cannot be shared; a file that still grows has to be finished first"
+
+
 class BusyError(StoreError):
     """Another live process is writing the same partial.
 

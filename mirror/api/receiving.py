@@ -49,20 +49,34 @@ class Receiving(Base):
         with self._rooms() as rooms:
             return self._look(rooms, paths, named)
 
-    def ingest(self, *paths: str | Path, named: str | None = None, stop: threading.Event | None = None) -> Ingested:
+    def ingest(
+        self,
+        *paths: str | Path,
+        named: str | None = None,
+        link: str = "auto",
+        stop: threading.Event | None = None,
+    ) -> Ingested:
         """Take in what a person fetched, by its content, whatever it is called; see ``mirror.ingest``.
 
         The person's files are only read. Everything that ``look_through`` raises, and:
 
+        Args:
+            paths: Files and folders; archives in them are opened.
+            named: The artifact that all of it is, where a person knows.
+            link: How the bytes come in: ``auto`` (a reflink where the file system can, else a copy), ``reflink``,
+                ``copy``, or ``hardlink``, which makes the person's own file read-only.
+            stop: Ends it between two artifacts.
+
         Raises:
+            LinkError: A file cannot be linked in the way that was asked for.
             StoreError: The store cannot be written.
             LedgerError: The ledger cannot be written.
         """
-        from mirror.ingest import ingest
+        from mirror.ingest import Link, ingest
         from mirror.sync.peers import tell
 
         with self._rooms() as rooms:
-            done = ingest(self._look(rooms, paths, named), rooms, stop or threading.Event())
+            done = ingest(self._look(rooms, paths, named), rooms, stop or threading.Event(), Link(link))
         if done.taken:
             with self._parts(stall=60.0) as parts:
                 tell(parts, [])
@@ -73,6 +87,7 @@ class Receiving(Base):
         folder: str | Path,
         *,
         named: str | None = None,
+        link: str = "auto",
         settle: float = 5.0,
         stop: threading.Event | None = None,
     ) -> Iterator[Ingested]:
@@ -81,6 +96,7 @@ class Receiving(Base):
         Args:
             folder: What is looked at; first what is there already.
             named: As ``ingest`` has it.
+            link: Likewise.
             settle: Seconds for which nothing may change in what is taken.
             stop: Ends it.
 
@@ -94,7 +110,7 @@ class Receiving(Base):
             raise UsageError(f"{where} is no folder")
         for entries in settled(where, stop, settle=settle):
             if there := [entry for entry in entries if entry.is_file() or entry.is_dir()]:
-                yield self.ingest(*there, named=named, stop=stop)
+                yield self.ingest(*there, named=named, link=link, stop=stop)
 
     def _look(self, rooms: Rooms, paths: tuple[str | Path, ...], named: str | None) -> Plan:
         from mirror.ingest import look

@@ -242,7 +242,7 @@ def _ingest(story: _Story, mirror: Mirror, server: Server, share: Waiting) -> in
             stem, dot, suffix = path.partition(".")
             (folder / f"{stem}(1){dot}{suffix}").write_bytes(bytes(content.data))
         done = mirror.ingest(folder)
-        for one, judged in done.taken:
+        for one, judged, _ in done.taken:
             story.say(f"   {Path(one.find.name).name}: {one.file}, {judged.evidence.level.value}")
     sound = [proof.loaded.sound for proof in mirror.prove(share.artifact)]
     (status,) = mirror.status(share.artifact)

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 _COLOURS = {"held": "green", "unknown": "yellow", "leftover": "yellow", "refused": "red", "disputed": "red"}
 
+_WAYS = {
+    "reflink": "reflinked",
+    "hardlink": "hard-linked: your copy is read-only now",
+    "copy": "copied",
+    "held": "held already",
+}
+
 
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
@@ -26,6 +33,16 @@ _COLOURS = {"held": "green", "unknown": "yellow", "leftover": "yellow", "refused
     "--watch",
     is_flag=True,
     help="Keep looking at PATH, one folder, and take what comes when it has stopped growing; Ctrl-C ends it.",
+)
+@click.option(
+    "--link-mode",
+    "link",
+    type=click.Choice(["auto", "reflink", "hardlink", "copy"]),
+    default="auto",
+    show_default=True,
+    help="How bytes get into the store. auto: a reflink where the file system can, else a copy. hardlink: only your "
+    "own files, on the store's file system; YOUR COPY BECOMES READ-ONLY, and whoever changes it damages the store. "
+    "What is in archives, or up to 1 MiB, is copied in any mode.",
 )
 @click.option("-n", "--dry-run", is_flag=True, help="Print what each file is and what would be done, change nothing.")
 @click.option("--strict", is_flag=True, help="End with 8 while shares still wait for a person.")
@@ -38,6 +55,7 @@ def ingest(
     *,
     named: str | None,
     watch: bool,
+    link: str,
     dry_run: bool,
     strict: bool,
     as_json: bool,
@@ -48,8 +66,8 @@ def ingest(
     PATH is a file, a folder or an archive, in any nesting: a browser's downloads, a colleague's
     copy, an old Hugging Face cache. What has the bytes of a file that somebody promised is that
     file; of other weights the tensors say which model they are, and which share they answer.
-    Weights are judged before they are taken. Your files are only read: what is unknown or
-    damaged stays where it is, and is named. A second run finds nothing to do.
+    Weights are judged before they are taken. Your files are only read (but for
+    --link-mode hardlink): what is unknown or damaged stays where it is, and is named. A second run finds nothing to do.
 
     \b
     minibert-mirror ingest ~/Downloads
@@ -63,17 +81,17 @@ def ingest(
         if dry_run or len(paths) != 1 or not paths[0].is_dir():
             raise click.UsageError("--watch takes one folder, and no --dry-run")
         remark(f"watching {paths[0]}; Ctrl-C ends it", quiet=quiet or as_json)
-        for done in mirror.watch(paths[0], named=named):
+        for done in mirror.watch(paths[0], named=named, link=link):
             tell(workspace, done, as_json=as_json, quiet=quiet or not done.taken)
         return
     if dry_run:
         plan = mirror.look_through(*paths, named=named)
         for one in plan.takes:
-            _tell_take(one, "would be", as_json=as_json)
+            _tell_take(one, None, None, as_json=as_json)
         _tell_left(plan, as_json=as_json, quiet=quiet)
         verdict(plan, [])
         return
-    done = mirror.ingest(*paths, named=named)
+    done = mirror.ingest(*paths, named=named, link=link)
     unsound, still = tell(workspace, done, as_json=as_json, quiet=quiet)
     verdict(done.plan, [name for name, _ in done.problems] + unsound)
     if strict and still:
@@ -82,8 +100,8 @@ def ingest(
 
 def tell(workspace: Workspace, done: Ingested, *, as_json: bool, quiet: bool) -> tuple[list[str], int]:
     """Print what came of an ingest; return the names of what is unsound, and how many shares still wait."""
-    for one, ranked in done.taken:
-        _tell_take(one, ranked.evidence.level.value, as_json=as_json)
+    for one in done.taken:
+        _tell_take(one.take, one.judged.evidence.level.value, one.way, as_json=as_json)
     _tell_left(done.plan, as_json=as_json, quiet=quiet)
     _tell_problems(done, as_json=as_json)
     unsound = _prove(workspace, done, as_json=as_json, quiet=quiet)
@@ -93,23 +111,27 @@ def tell(workspace: Workspace, done: Ingested, *, as_json: bool, quiet: bool) ->
     return unsound, still
 
 
-def _tell_take(one: Take, level: str, *, as_json: bool) -> None:
+def _tell_take(one: Take, level: str | None, way: str | None, *, as_json: bool) -> None:
+    """Print one that is taken in; ``level`` and ``way`` are None while it is only planned."""
     if as_json:
         emit(
             {
                 "name": one.find.name,
-                "status": "taken" if level != "would be" else "would be taken",
+                "status": "taken" if level is not None else "would be taken",
                 "artifact": one.file.artifact,
                 "path": one.file.path,
-                "size": len(one.find.view),
+                "size": one.find.size,
                 "sha256": one.find.sha256,
-                "level": level if level != "would be" else None,
+                "level": level,
+                "way": way,
                 "share": one.share,
                 "why": one.why,
             }
         )
         return
-    click.echo(f"{click.style(f'{level:<10}', fg='green')}  {one.file}  {size(len(one.find.view))}")
+    how = f", {_WAYS[way]}" if way is not None else ""
+    head = click.style(f"{level or 'would be':<10}", fg="green")
+    click.echo(f"{head}  {one.file}  {size(one.find.size)}{how}")
     click.echo(f"    {one.find.name}: {one.why}")
 
 

@@ -183,7 +183,7 @@ def _take_in(fetched: list[Fetched], rooms: Rooms, done: Brought, stop: threadin
 
 def _received(one: Fetched, found: Ingested, name: str) -> Event:
     """Return the event that a file came from the disk, and what it was taken for."""
-    files = [str(judged.file) for take, judged in found.taken if take.find.name.partition("!")[0] == name]
+    files = [str(one.judged.file) for one in found.taken if one.take.find.name.partition("!")[0] == name]
     left = [each.status for each in found.plan.left if each.name.partition("!")[0] == name]
     entry = one.entry
     detail: dict[str, Any] = {

@@ -1,7 +1,8 @@
-"""What a person fetched, taken in by content: found, recognised, copied, recorded.
+"""What a person fetched, taken in by content: found, recognised, taken in, recorded.
 
 The way of the bytes: ``finds`` opens what is there, ``answers`` says what each is,
-``take`` puts it into the store and the ledger. Nothing of the person's is changed or moved.
+``take`` puts it into the store and the ledger. Nothing of the person's is changed or moved;
+only a hard link, which has to be asked for, takes the right to write away from the file that it shares.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from mirror.errors import DisputedError, IntegrityError, MirrorError
 from mirror.ingest.answers import Answers
 from mirror.ingest.finds import finds, finds_of
 from mirror.ingest.plans import Left, Plan, Take
-from mirror.ingest.take import listed, refused, stored, take
+from mirror.ingest.take import Link, Taken, listed, refused, stored, take
 from mirror.sync import rows
 
 if TYPE_CHECKING:
@@ -26,9 +27,8 @@ if TYPE_CHECKING:
     from mirror.ledger import Ledger, Reader
     from mirror.lock import Lock
     from mirror.store import Store
-    from mirror.sync.adopt import Judged
 
-__all__ = ["Ingested", "Left", "Plan", "Rooms", "Take", "ingest", "look", "look_at"]
+__all__ = ["Ingested", "Left", "Link", "Plan", "Rooms", "Take", "Taken", "ingest", "look", "look_at"]
 
 
 class Rooms(NamedTuple):
@@ -62,13 +62,13 @@ class Ingested:
     """
 
     plan: Plan
-    taken: list[tuple[Take, Judged]] = field(default_factory=list)
+    taken: list[Taken] = field(default_factory=list)
     problems: list[tuple[str, MirrorError]] = field(default_factory=list)
 
     @property
     def artifacts(self) -> list[str]:
         """Artifacts of which something was taken in."""
-        return sorted({judged.file.artifact for _, judged in self.taken})
+        return sorted({one.judged.file.artifact for one in self.taken})
 
 
 def look(paths: Sequence[Path], rooms: Rooms, named: Artifact | None = None) -> Plan:
@@ -89,38 +89,39 @@ def look_at(files: Mapping[str, Path], rooms: Rooms) -> Plan:
     return answers.plan(finds_of(files, answers.is_known, rooms.scratch))
 
 
-def ingest(plan: Plan, rooms: Rooms, stop: threading.Event) -> Ingested:
+def ingest(plan: Plan, rooms: Rooms, stop: threading.Event, link: Link = Link.AUTO) -> Ingested:
     """Do what was planned; each artifact is recorded when its bytes are there.
 
     Raises:
+        LinkError: A file cannot be linked in the way that was asked for.
         StoreError: The store cannot be written; what was recorded until then stays.
         LedgerError: Likewise, the ledger.
     """
     done = Ingested(plan)
     if not plan.takes and not any(one.status == "disputed" for one in plan.left):
         return done
-    rooms.store.check_room(sum(len(one.find.view) for one in plan.takes))
+    if link in {Link.AUTO, Link.COPY}:
+        rooms.store.check_room(sum(one.find.size for one in plan.takes))
     with rooms.ledger() as ledger:
         ledger.record([event for one in plan.left if (event := refused(one, rooms.store)) is not None])
         takes = sorted(plan.takes, key=lambda one: one.file.artifact)
         for artifact, group in groupby(takes, key=lambda one: one.file.artifact):
             if stop.is_set():
                 break
-            taken = _taken(list(group), rooms.store, ledger, done)
+            taken = _taken(list(group), rooms.store, ledger, done, link)
             if taken:
-                share = next((one.share for one, _ in taken), None)
-                before = listed(artifact, (judged for _, judged in taken), rooms.reader, share)
-                ledger.record([before, *(stored(one, judged) for one, judged in taken)])
+                before = listed(artifact, (one.judged for one in taken), rooms.reader, taken[0].take.share)
+                ledger.record([before, *map(stored, taken)])
                 done.taken += taken
     return done
 
 
-def _taken(group: list[Take], store: Store, ledger: Ledger, done: Ingested) -> list[tuple[Take, Judged]]:
+def _taken(group: list[Take], store: Store, ledger: Ledger, done: Ingested, link: Link) -> list[Taken]:
     """Take in the files of one artifact; a problem of one of them leaves the others be."""
-    found = []
+    found: list[Taken] = []
     for one in group:
         try:
-            found.append((one, take(one, store)))
+            found.append(take(one, store, link))
         except IntegrityError as error:
             done.problems.append((one.find.name, error))
             if isinstance(error, DisputedError):

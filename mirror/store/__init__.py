@@ -21,10 +21,12 @@ from mirror.store.layout import GRACE, Layout, partial_key
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from collections.abc import Set as AbstractSet
+    from contextlib import AbstractContextManager
 
     from mirror.model import Blob
     from mirror.store.partials import Partial
     from mirror.store.quarantine import Case
+    from mirror.store.sharing import Shared, Way
     from mirror.store.spans import Span
     from mirror.store.states import PartialState
     from mirror.store.sweep import GcItem, GcPlan
@@ -40,16 +42,18 @@ __all__ = [
     "GcPlan",
     "Partial",
     "PartialState",
+    "Shared",
     "Span",
     "Store",
     "Usage",
+    "Way",
     "partial_key",
 ]
 
 
 _ELSEWHERE = {
     "Case": "quarantine", "GcItem": "sweep", "GcPlan": "sweep", "Partial": "partials", "PartialState": "states",
-    "Span": "spans", "Usage": "usage",
+    "Shared": "sharing", "Span": "spans", "Usage": "usage", "Way": "sharing",
 }  # fmt: skip
 
 
@@ -96,6 +100,19 @@ class Store:
             ValueError: A name is not a sha256.
         """
         return blobs.publish(self._layout, batch)
+
+    def shared(self, source: Path, way: Way) -> AbstractContextManager[Shared]:
+        """Give a file that shares the bytes of ``source`` and may become a blob; see ``sharing.shared``.
+
+        Raises:
+            LinkError: The two cannot share them in that way.
+            DiskFullError: There is no room.
+            ReadOnlyStoreError: The store cannot be written.
+            StoreError: Anything else that the system says.
+        """
+        from mirror.store import sharing
+
+        return sharing.shared(self._layout, source, way)
 
     def partial(self, key: str) -> Partial:
         """Claim the partial of that key: a new one, or what a dead owner left.

@@ -386,7 +386,7 @@ def test_a_watched_folder_s_downloads_are_taken_when_they_have_stopped_growing(
 
     def watch() -> None:
         for done in mirror.watch(downloads, settle=0.4, stop=stop):
-            taken.put([str(judged.file) for _, judged in done.taken])
+            taken.put([str(one.judged.file) for one in done.taken])
 
     thread = threading.Thread(target=watch)
     thread.start()

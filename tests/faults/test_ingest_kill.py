@@ -70,8 +70,8 @@ def kill_at(root: Path, downloads: Path, last: int) -> bool:
     return died
 
 
-def changes(root: Path, downloads: Path) -> int:
-    with Running(mirror_at(root), "ingest", str(downloads), program=DYING) as process:
+def changes(root: Path, downloads: Path, *words: str) -> int:
+    with Running(mirror_at(root), "ingest", str(downloads), *words, program=DYING) as process:
         assert process.end() == 0, process.err
     return int(re.findall(r"\d+", process.err)[-1])
 
