@@ -107,6 +107,12 @@ class ArchiveError(IntegrityError):
         self.member = member
 
 
+class ArchiveMethodError(ArchiveError):
+    """An archive is encrypted, or packed in a way that is not read here."""
+
+    hint = "unpack it yourself, then give the folder"
+
+
 class FormatError(IntegrityError):
     """A file is not exactly what its weight format says, or is built to harm its reader.
 

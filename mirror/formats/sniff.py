@@ -5,7 +5,7 @@ pointer, is named, so that whoever has it knows what went wrong. A kind is a pro
 of nothing: its reader looks at every byte.
 
 Source: each format's own reader here; RFC 1952 (gzip), PKWARE APPNOTE 4.3.7 (zip),
-POSIX pax(1) (tar), Git LFS ``docs/spec.md``.
+POSIX pax(1) (tar), 7-Zip's ``7zFormat.txt``, Git LFS ``docs/spec.md``.
 """
 
 from __future__ import annotations
@@ -40,18 +40,24 @@ _XML = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:\?xml\b|error>)", re.IGNORECASE)
 _JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*[\[{]\s*[\"\]}{\[]")
 _JSON_ERROR = re.compile(rb"\"(?:error|errors|errno|error_code|message|detail)\"\s*:", re.IGNORECASE)
 _POINTER = b"version https://git-lfs"
-_OTHERS = {
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
-    b"Rar!\x1a\x07": "a RAR archive",
-    b"\xfd7zXZ\x00": "an xz file",
-    b"BZh": "a bzip2 file",
-    b"\x28\xb5\x2f\xfd": "a Zstandard file",
-}
+_OTHERS = {b"Rar!\x1a\x07": "a RAR archive", b"\x28\xb5\x2f\xfd": "a Zstandard file"}
 _TAR, _TAR_AT = b"ustar", 257
+#: How archives begin, and what may be packed as a whole.
+_ARCHIVES = {
+    "zip": re.compile(rb"PK(?:\x03\x04|\x05\x06)"),
+    "gzip": re.compile(_GZIP),
+    "bzip2": re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"),
+    "xz": re.compile(rb"\xfd7zXZ\x00"),
+    "7z": re.compile(rb"7z\xbc\xaf\x27\x1c"),
+}
+#: Kinds of a whole file that was packed: a tar, or any other.
+PACKED = frozenset({"gzip", "bzip2", "xz"})
+#: Every kind that may have weights inside.
+ARCHIVES = PACKED | {"zip", "tar", "7z"}
 
 
 def kind_of(head: bytes, tail: bytes, size: int) -> str:
-    """Return what a file is: the kind of its weights, or ``zip`` or ``gzip`` for an archive around them.
+    """Return what a file is: the kind of its weights, or one of ``ARCHIVES`` for an archive around them.
 
     Args:
         head: Its first bytes: ``HEAD`` of them, or all where there are fewer.
@@ -60,7 +66,7 @@ def kind_of(head: bytes, tail: bytes, size: int) -> str:
 
     Returns:
         ``torch-zip``, ``torch-legacy``, ``paddle``, ``safetensors``, ``flax``, ``hdf5``, ``tensorflow``
-        (the index of a checkpoint), ``zip`` or ``gzip``.
+        (the index of a checkpoint), or one of ``ARCHIVES``.
 
     Raises:
         FormatError: It is none of them; the error says what it is instead, where that can be known.
@@ -71,8 +77,8 @@ def kind_of(head: bytes, tail: bytes, size: int) -> str:
         return "torch-legacy" if head.startswith(_LEGACY, pickle.end()) else "paddle"
     if head.startswith(_HDF5):
         return "hdf5"
-    if head.startswith(_GZIP):
-        return "gzip"
+    if (archive := archive_kind(head)) is not None:
+        return archive
     if is_table(tail):
         return "tensorflow"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < _MAX_HEADER:
@@ -88,6 +94,13 @@ def kind_of(head: bytes, tail: bytes, size: int) -> str:
 def is_table(tail: bytes) -> bool:
     """Whether a file is a table, as the index of a TensorFlow checkpoint is one, by its last bytes."""
     return tail.endswith(_TABLE)
+
+
+def archive_kind(head: bytes) -> str | None:
+    """Return which of ``ARCHIVES`` begins so; None for anything else."""
+    if head.startswith(_TAR, _TAR_AT):
+        return "tar"
+    return next((kind for kind, signature in _ARCHIVES.items() if signature.match(head)), None)
 
 
 def impostor(head: bytes, size: int) -> str | None:
@@ -107,8 +120,6 @@ def impostor(head: bytes, size: int) -> str | None:
         return "an XML document: mostly a store's error message"
     if _JSON.match(head):
         return "a JSON error message" if _JSON_ERROR.search(head) else "a JSON document"
-    if head.startswith(_TAR, _TAR_AT):
-        return "a tar archive: unpack it first"
     for signature, said in _OTHERS.items():
         if head.startswith(signature):
             return f"{said}: unpack it first"

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from mirror.compare.finding import Severity
 from mirror.errors import StoreError
+from mirror.formats.sniff import ARCHIVES
 from mirror.identify import Expert, Likely
 from mirror.ingest.beside import SHARD, named_texts, shards_of
-from mirror.ingest.finds import ARCHIVES
+from mirror.ingest.finds import REFUSED
 from mirror.ingest.plans import Left, Plan, Take
 from mirror.ingest.promises import Promises
 from mirror.likeness import Likeness
@@ -157,9 +158,9 @@ class Answers:
             if find in used or find in self._spoken_of:
                 continue
             if find.wrong:
-                status = "refused" if find.wrong.startswith("refused") else "leftover"
+                status = "refused" if find.wrong.startswith(REFUSED) else "leftover"
                 if find.asked:
-                    plan.left.append(Left(find.name, status, find.wrong))
+                    plan.left.append(Left(find.name, status, find.wrong.removeprefix(REFUSED)))
                 else:
                     plan.others += 1
             elif find.kind in ARCHIVES:

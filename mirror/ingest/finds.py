@@ -14,11 +14,13 @@ import re
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from mirror.digests import MultiDigest
-from mirror.errors import ArchiveError, FormatError, UsageError
-from mirror.formats.sniff import HEAD, TAIL, kind_of
+from mirror.errors import ArchiveError, ArchiveMethodError, FormatError, UsageError
+from mirror.formats.archive import is_packed_file
+from mirror.formats.reader import ViewReader
+from mirror.formats.sniff import ARCHIVES, HEAD, PACKED, TAIL, kind_of
 from mirror.ingest.leftovers import stand_in, unfinished
 from mirror.load.opening import mapped
 from mirror.load.unpacking import unpacked
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
     from mirror.model import Digest
 
-ARCHIVES = frozenset({"zip", "gzip"})
 #: Archives within archives; what is deeper is named and left.
 _DEEPEST = 4
 #: Files up to this size may be what git calls a blob; larger ones are never asked for by that name.
@@ -37,10 +38,12 @@ _GIT = 32 << 20
 _PIECE = 2 << 20
 #: What people would call weights, or an archive of some: said to be unknown, where other files are only counted.
 _LIKE_WEIGHTS = re.compile(
-    r"\.(bin|pt|pth|ckpt|safetensors|pdparams|msgpack|h5|index|data-[0-9]{5}-of-[0-9]{5}|zip|tgz|tar|gz|7z|rar)$",
+    r"\.(bin|pt|pth|ckpt|safetensors|pdparams|msgpack|h5|index|data-[0-9]{5}-of-[0-9]{5}|zip|t[gbx]z2?|tar|gz|bz2|xz|7z|rar|zst)$",
     re.IGNORECASE,
 )
 _UNREAD = "cannot be read"
+#: How ``wrong`` begins where a find is damaged, or built to harm.
+REFUSED = "refused: "
 _CHANGING = "it changes while it is read: run the command again when nobody writes it"
 
 
@@ -241,14 +244,24 @@ def _opened(find: Find, is_known: Callable[[str], bool], scratch: Path, depth: i
         if depth > _DEEPEST:
             find.wrong = f"an archive within {_DEEPEST} others: unpack it first"
         else:
-            try:
-                members = unpacked(Path(find.name), _is_of_use, scratch, data=find.view)
-            except ArchiveError as error:
-                find.wrong = f"refused: {shown(str(error))}"
-                members = {}
-            for path, view in sorted(members.items()):
+            for path, view in sorted(_members(find, scratch).items()):
                 yield from _opened(_member(find, path, view), is_known, scratch, depth + 1)
     yield find
+
+
+def _members(find: Find, scratch: Path) -> dict[str, memoryview]:
+    """Return what an archive holds; nothing where it says afterwards what is wrong with it."""
+    try:
+        if find.kind in PACKED and is_packed_file(cast("IO[bytes]", ViewReader(find.view))):
+            find.wrong = f"one file that {find.kind} packed, and no archive: unpack it first"
+            return {}
+        return unpacked(Path(find.name), _is_of_use, scratch, data=find.view)
+    except ArchiveMethodError as error:
+        find.wrong = f"an archive that is not opened here: {shown(str(error))}: unpack it first"
+        return {}
+    except ArchiveError as error:
+        find.wrong = f"{REFUSED}{shown(str(error))}"
+        return {}
 
 
 def _is_of_use(path: str) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.errors import StoreError, UsageError
-from mirror.formats.sniff import HEAD, TAIL, kind_of
+from mirror.formats.sniff import ARCHIVES, HEAD, TAIL, kind_of
 from mirror.load.material import SHARD, HeldFile, Weights, inside
 from mirror.load.opening import mapped
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 #: How the index of a TensorFlow checkpoint ends.
 INDEX = ".index"
-_ARCHIVES = frozenset({"zip", "gzip"})
 
 
 class Outside(NamedTuple):
@@ -60,7 +59,7 @@ class Outside(NamedTuple):
             ArchiveError: It is a damaged archive, or one that is built to harm.
             StoreError: It cannot be read, or there is no room to unpack it.
         """
-        if self.kind in _ARCHIVES:
+        if self.kind in ARCHIVES:
             return inside(HeldFile(str(self.path), sha256, self.path), scratch).weights
         parts = (self.view, *map(mapped, self.shards))
         return (Weights(str(self.path), sha256, "", parts, surely=True),)

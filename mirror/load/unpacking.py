@@ -51,7 +51,7 @@ def unpacked(
             with path.open("rb") if data is None else cast("IO[bytes]", ViewReader(data)) as archive:
                 members = list_members(archive, take=take)
             if members is None:
-                raise ArchiveError("neither a zip nor a gzipped tar")
+                raise ArchiveError("neither a zip, a 7z nor a tar")
             held = mapped_file(file)
     except OSError as error:
         kind = DiskFullError if error.errno in FULL else StoreError

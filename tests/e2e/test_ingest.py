@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import pickle
 import queue
 import random
@@ -24,6 +27,7 @@ from mirror.upstream.stock import share_id, shipped_catalog
 from mirror.upstream.world import World, build_world
 from tests.command import Command, fresh_command, in_mirror
 from tests.hostile import BOMB
+from tests.seven_zip import COPY, LZMA, LZMA2, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -286,7 +290,7 @@ def test_what_is_damaged_altered_hostile_or_another_s_is_refused_with_its_reason
     for place, why in {
         "altered": "altered: ",
         "truncated": "",
-        "truncated too": "refused: ",
+        "truncated too": "not a zip",
         "another": "unsound: ",
         "evil": "exec",
         "a hash bomb": "",
@@ -321,7 +325,9 @@ def test_what_downloads_leave_behind_is_named_and_other_files_are_only_counted(h
             "page.bin": b"<!DOCTYPE html><html><body>login</body></html>",
             "error.bin": b'{"error_code": 31326, "error_msg": "user is not authorized"}',
             "pointer.bin": b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 9\n",
-            "old.7z": b"7z\xbc\xaf\x27\x1c\x00\x04",
+            "old.rar": b"Rar!\x1a\x07\x01\x00",
+            "secret.7z": encrypted(),
+            "notes.txt.xz": lzma.compress(b"hello"),
             "zeros.bin": bytes(9000),
             "song.mp3": b"ID3",
             "notes.txt": b"hello",
@@ -335,13 +341,42 @@ def test_what_downloads_leave_behind_is_named_and_other_files_are_only_counted(h
         "an HTML page",
         "an error message saved as a file: 31326",
         "a Git LFS pointer",
-        "a 7z archive: unpack it first",
+        "a RAR archive: unpack it first",
+        "an archive that is not opened here: encrypted: unpack it first",
+        "one file that xz packed, and no archive: unpack it first",
         "zeros, 4096 bytes at least",
     ):
         assert text in done.out, text
     assert "song.mp3" not in done.out
     assert "2 other files left alone" in done.err
     assert "nothing new to take in" in done.err
+
+
+def encrypted() -> bytes:
+    """Return a 7z whose files are encrypted, as far as anybody can tell without the password."""
+    return Writer({"a.bin": b"?"}, COPY, named=(bytes.fromhex("06f10701"), b"\x13")).data()
+
+
+@pytest.mark.parametrize("packing", ["tar", "tar.bz2", "tar.xz", "7z", "7z of LZMA", "7z in a tar"])
+def test_a_share_is_taken_out_of_any_archive_and_one_that_harms_is_refused(
+    here: Command, shares: Shares, tmp_path: Path, packing: str
+) -> None:
+    def pack(files: dict[str, bytes]) -> bytes:
+        if packing.startswith("7z"):
+            whole = Writer(files, LZMA if packing == "7z of LZMA" else LZMA2).data()
+            return gzip.decompress(tarred({"inner.7z": whole})) if packing == "7z in a tar" else whole
+        plain = gzip.decompress(tarred(files))
+        return {"tar": plain, "tar.bz2": bz2.compress(plain), "tar.xz": lzma.compress(plain)}[packing]
+
+    files = shares["bert-mini@baidu-pytorch"]
+    folder = put(tmp_path / "x", {"good.zip": pack({f"a/b/{name}": data for name, data in files.items()})})
+    put(folder, {"slip.zip": pack({"../../up.bin": b"up"})})
+    rows = here("ingest", str(folder), "--json", code=4).rows
+    assert {row["path"] for row in rows if row["status"] == "taken"} == set(files)
+    (slip,) = (row for row in rows if row["status"] == "refused")
+    assert slip["name"].startswith(f"{folder}/slip.zip")
+    assert "a path that would not stay where it is put" in slip["why"]
+    assert {row["status"] for row in here("ingest", str(folder), "--json", code=4).rows} == {"held", "refused"}
 
 
 def test_what_a_person_says_is_held_against_the_content(here: Command, shares: Shares, tmp_path: Path) -> None:

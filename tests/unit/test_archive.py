@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import io
+import lzma
 import random
 import stat
 import struct
@@ -17,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.errors import ArchiveError, IntegrityError
-from mirror.formats.archive import Limits, Member, list_members
+from mirror.formats.archive import Limits, Member, is_packed_file, list_members
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +55,21 @@ def tarred(files: dict[str, bytes], *infos: tarfile.TarInfo, form: int = tarfile
     return buffer.getvalue()
 
 
+def plain(files: dict[str, bytes]) -> bytes:
+    return gzip.decompress(tarred(files))
+
+
+def tar_bz2(files: dict[str, bytes]) -> bytes:
+    return bz2.compress(plain(files))
+
+
+def tar_xz(files: dict[str, bytes]) -> bytes:
+    return lzma.compress(plain(files), preset=0)  # a dictionary of 256 KiB, not 8 MiB
+
+
+TARS = [tarred, plain, tar_bz2, tar_xz]
+
+
 def entry(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
     info.type, info.linkname = kind, link
@@ -74,6 +91,43 @@ def test_a_zips_members_are_listed_in_its_order() -> None:
 def test_a_tarballs_members_are_listed_in_its_order(form: int) -> None:
     packed = tarred(FILES, entry("uncased_L-2", tarfile.DIRTYPE), form=form)
     assert list_members(packed) == expected(FILES, crc=False)
+
+
+@pytest.mark.parametrize("pack", TARS)
+def test_a_tar_is_listed_however_it_is_packed(pack: Callable[[dict[str, bytes]], bytes]) -> None:
+    assert list_members(pack(FILES)) == expected(FILES, crc=False)
+    assert not is_packed_file(pack(FILES))
+
+
+def test_packed_streams_one_behind_the_other_are_one() -> None:
+    whole = plain(FILES)
+    for pack in (bz2.compress, lzma.compress, gzip.compress):
+        assert list_members(pack(whole[:700]) + pack(whole[700:])) == expected(FILES, crc=False)
+    padded = lzma.compress(whole[:700]) + bytes(8) + lzma.compress(whole[700:]) + bytes(4)
+    assert list_members(padded) == expected(FILES, crc=False)
+
+
+@pytest.mark.parametrize("pack", [bz2.compress, lzma.compress, gzip.compress])
+def test_one_packed_file_is_no_archive(pack: Callable[[bytes], bytes]) -> None:
+    assert is_packed_file(pack(WEIGHTS))
+    assert is_packed_file(pack(b"short"))
+    assert not is_packed_file(pack(bytes(10240)))  # a tar of nothing
+
+
+def test_a_dictionary_beyond_the_limit_is_refused() -> None:
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 64 << 20}]
+    packed = lzma.compress(plain(FILES), filters=filters)
+    assert list_members(packed) == expected(FILES, crc=False)
+    with pytest.raises(ArchiveError, match="memory"):
+        list_members(packed, Limits(memory=32 << 20))
+
+
+@pytest.mark.parametrize("pack", [tar_bz2, tar_xz])
+def test_a_packed_tar_that_is_cut_short_or_has_more_behind_is_refused(pack: Callable[..., bytes]) -> None:
+    packed = pack(FILES)
+    for wrong in (packed[:-20], packed + b"more", packed + pack({"a": b"b"})):
+        with pytest.raises(ArchiveError):
+            list_members(wrong)
 
 
 def test_a_leading_dot_of_tar_names_is_no_part_of_the_path() -> None:
@@ -164,16 +218,24 @@ def test_packing_methods_without_a_bound_on_memory_are_refused(method: int) -> N
         list_members(buffer.getvalue())
 
 
-@pytest.mark.parametrize("packed", [zipped({"zeros": bytes(8 << 20)}), tarred({"zeros": bytes(8 << 20)})])
+@pytest.mark.parametrize(
+    "packed",
+    [
+        zipped({"zeros": bytes(8 << 20)}),
+        tarred({"zeros": bytes(8 << 20)}),
+        tar_bz2({"zeros": bytes(8 << 20)}),
+        tar_xz({"zeros": bytes(8 << 20)}),
+    ],
+)
 def test_bombs_are_refused_by_their_ratio(packed: bytes) -> None:
     with pytest.raises(ArchiveError, match="unpacks"):
         list_members(packed)
-    members = list_members(packed, Limits(ratio=2000))
+    members = list_members(packed, Limits(ratio=1_000_000))
     assert members is not None
     assert members[0].size == 8 << 20
 
 
-@pytest.mark.parametrize("pack", [zipped, tarred])
+@pytest.mark.parametrize("pack", [zipped, *TARS])
 def test_limits_on_members_and_bytes_hold(pack: Callable[[dict[str, bytes]], bytes]) -> None:
     with pytest.raises(ArchiveError, match="more than 2 members"):
         list_members(pack(FILES), Limits(members=2))
@@ -292,7 +354,7 @@ def test_a_damaged_header_in_the_middle_of_a_tar_is_not_taken_for_its_end() -> N
         list_members(gzip.compress(bytes(plain)))
 
 
-@pytest.mark.parametrize("pack", [zipped, tarred])
+@pytest.mark.parametrize("pack", [zipped, *TARS])
 @given(data=st.data())
 def test_any_damage_is_refused_or_harmless(pack: Callable[[dict[str, bytes]], bytes], data: st.DataObject) -> None:
     packed = bytearray(pack(FILES))
@@ -316,7 +378,7 @@ def test_any_damage_is_refused_or_harmless(pack: Callable[[dict[str, bytes]], by
 
 def test_memory_does_not_grow_with_the_size_of_members() -> None:
     files = {f"weights-{number}": random.Random(number).randbytes(8 << 20) for number in range(2)}
-    for packed in (zipped(files), tarred(files)):
+    for packed in (zipped(files), *(pack(files) for pack in TARS)):
         tracemalloc.start()
         assert list_members(packed) is not None
         _, peak = tracemalloc.get_traced_memory()

@@ -65,6 +65,11 @@ KINDS: dict[str, tuple[bytes, str]] = {
     "Google's own index": ((DATA / "bert-mini/bert_model.ckpt.index").read_bytes(), "tensorflow"),
     "a gzipped tar": (tar_gz({"vocab.txt": b"[PAD]"}, "bert"), "gzip"),
     "gzip": (gzip.compress(PAGE), "gzip"),
+    "7z": (b"7z\xbc\xaf\x27\x1c\x00\x04", "7z"),
+    "xz": (b"\xfd7zXZ\x00\x00\x04", "xz"),
+    "bzip2": (b"BZh91AY&SY", "bzip2"),
+    "bzip2 of nothing": (b"BZh9\x17rE8P\x90\0\0\0\0", "bzip2"),
+    "a tar": (tar(), "tar"),
 }
 
 
@@ -85,12 +90,8 @@ IMPOSTORS: dict[str, tuple[bytes, str]] = {
     "a configuration": (b'{\n  "vocab_size": 30522\n}', "a JSON document"),
     "a list": (b'[{"path": "vocab.txt"}]', "a JSON document"),
     "a pointer": (POINTER, "a Git LFS pointer"),
-    "7z": (b"7z\xbc\xaf\x27\x1c\x00\x04", "a 7z archive"),
     "RAR": (b"Rar!\x1a\x07\x01\x00", "a RAR archive"),
-    "xz": (b"\xfd7zXZ\x00\x00\x04", "an xz file"),
-    "bzip2": (b"BZh91AY&SY", "a bzip2 file"),
     "Zstandard": (b"\x28\xb5\x2f\xfd\x04", "a Zstandard file"),
-    "a tar": (tar(), "a tar archive"),
     "zeros": (bytes(10_000), "zeros, 4096 bytes at least"),
     "one zero": (b"\0", "zeros, 1 bytes at least"),
 }
