@@ -1,4 +1,4 @@
-"""Changes to a catalog: a user's own entry, and what differs between two catalogs.
+"""Changes to a catalog: a user's own entry, and one more source of a model.
 
 An added entry says what its address says and nothing else: all other values are null,
 to be filled in by hand by who knows them.
@@ -6,9 +6,9 @@ to be filled in by hand by who knows them.
 
 from __future__ import annotations
 
-import json
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import count
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from mirror.catalog.check import address_fault, check
@@ -19,7 +19,7 @@ from mirror.catalog.write import layout, plain_values
 from mirror.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 _HUB = re.compile(r"(?P<repo>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<ref>\S+))?", re.ASCII)
 _HUB_PAGE = re.compile(rf"(?:hf:|{re.escape(HUB)}/)([\w.-]+/[\w.-]+)(?:/(?:tree|resolve)/([^/\s]+))?/?", re.ASCII)
@@ -28,28 +28,6 @@ _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 _PROVENANCE = "user"
 _NAMES = "a name has letters, digits and . _ / + -, and begins with a letter or digit"
 _ADDRESSES = "give hf:OWNER/REPO, https://HOST/PATH/FILE, file:///FOLDER/, file:///FOLDER/FILE or peer:http://HOST:PORT"
-
-
-class Change(NamedTuple):
-    """One difference between two catalogs.
-
-    Attributes:
-        kind: ``added``, ``removed`` or ``changed``.
-        where: Path into the catalog, ids in place of numbers.
-        before: Value in the old catalog; None when added.
-        after: Value in the new catalog; None when removed.
-    """
-
-    kind: str
-    where: str
-    before: Any
-    after: Any
-
-    def __str__(self) -> str:
-        if self.kind == "changed":
-            return f"~ {self.where}: {_short(self.before)} -> {_short(self.after)}"
-        sign, value = ("+", self.after) if self.kind == "added" else ("-", self.before)
-        return f"{sign} {self.where}" + ("" if isinstance(value, dict) else f": {_short(value)}")
 
 
 def add(
@@ -83,17 +61,61 @@ def add(
             raise UsageError(f"{word!r} is in the catalog already: {known.name}", hint=hint)
     if sha256 is not None or size is not None:
         _promise(source["files"], sha256, size)
-    data = plain_values(catalog.data)
-    note = "entered by this catalog's owner"
-    data["provenance"].setdefault(
-        _PROVENANCE, {"repo": None, "path": None, "commit": None, "public_record": None, "note": note}
-    )
+    data = _with_owner(catalog)
     entry = _entry(chosen, list(aliases), source)
     if problems := check(layout({**data, "models": [entry], "bundles": []})):
         remedy = _name_hint(problems[0].where, printable(chosen), derived=name is None)
         raise UsageError(str(problems[0]), hint=remedy)
     data["models"].append(entry)
     return parse(layout(data))
+
+
+def add_source(
+    catalog: Catalog, model: str, addresses: Sequence[str], *, formats: Sequence[str] = ()
+) -> tuple[Catalog, str]:
+    """Return ``catalog`` with one more source of a model that it has, and the name of the artifact that this is.
+
+    Args:
+        catalog: The catalog; it stays as it is.
+        model: Name or alias of the model.
+        addresses: As ``add`` has them.
+        formats: Of the weights; none where nobody knows.
+
+    Raises:
+        UsageError: There is no such model, it has that source already, or an address does not fit the schema.
+    """
+    known = catalog.model(model)
+    if known is None or known.bundle:
+        raise UsageError(f"no model {model!r} in the catalog", hint="`minibert-mirror catalog list` prints every name")
+    source, _ = _source(addresses)
+    source["formats"] = list(formats)
+    data = _with_owner(catalog)
+    entry = next(one for one in data["models"] if one["id"] == known.id)
+    for other in entry["sources"]:
+        if other["url"] is not None and (other["url"], other["kind"]) == (source["url"], source["kind"]):
+            raise UsageError(f"{source['url']} is in the catalog already: {known.name}@{other['id']}")
+    source["id"] = _free_id(source, [other["id"] for other in entry["sources"]])
+    entry["sources"].append(source)
+    text = layout(data)
+    if problems := [one for one in check(text) if f"/sources/{source['id']}" in one.where]:
+        raise UsageError(str(problems[0]))
+    return parse(text), f"{known.name}@{source['id']}"
+
+
+def _free_id(source: dict[str, Any], taken: Sequence[str]) -> str:
+    """Return what a source is called: by its kind and format, and with a number where that is taken."""
+    first = f"baidu-{source['formats'][0]}" if source["kind"] == "baidu-pan" and source["formats"] else source["id"]
+    return next(name for number in count(1) if (name := f"{first}-{number}" if number > 1 else first) not in taken)
+
+
+def _with_owner(catalog: Catalog) -> dict[str, Any]:
+    """Return what a catalog says, with its owner among those who said it."""
+    data: dict[str, Any] = plain_values(catalog.data)
+    note = "entered by this catalog's owner"
+    data["provenance"].setdefault(
+        _PROVENANCE, {"repo": None, "path": None, "commit": None, "public_record": None, "note": note}
+    )
+    return data
 
 
 def _promise(files: list[dict[str, Any]], sha256: str | None, size: int | None) -> None:
@@ -110,11 +132,6 @@ def _name_hint(where: str, name: str, *, derived: bool) -> str | None:
     if where in {f"models/{name}", f"models/{name}/id"}:
         return "choose a name with --id" if derived else _NAMES
     return _NAMES if where.startswith(f"models/{name}/aliases/") else None
-
-
-def diff(old: Catalog, new: Catalog) -> list[Change]:
-    """Return every difference between two catalogs; the order of entries does not count."""
-    return list(_differences(plain_values(old.data), plain_values(new.data), []))
 
 
 def _entry(name: str, aliases: list[str], source: dict[str, Any]) -> dict[str, Any]:
@@ -221,38 +238,3 @@ def _split(url: str) -> SplitResult:
     if parts.username is not None:
         raise UsageError(str(address_fault(url)), hint="leave user name and password out")
     return parts
-
-
-def _differences(old: Any, new: Any, path: list[str]) -> Iterator[Change]:
-    where = "/".join(path)
-    if isinstance(old, list) and isinstance(new, list):
-        keyed_old, keyed_new = _keyed(old), _keyed(new)
-        if keyed_old is not None and keyed_new is not None:
-            old, new = keyed_old, keyed_new
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in [*old, *(key for key in new if key not in old)]:
-            at = [*path, key]
-            if key not in new:
-                yield Change("removed", "/".join(at), old[key], None)
-            elif key not in old:
-                yield Change("added", "/".join(at), None, new[key])
-            else:
-                yield from _differences(old[key], new[key], at)
-    elif old != new:
-        yield Change("changed", where, old, new)
-
-
-def _keyed(items: list[Any]) -> dict[str, Any] | None:
-    """Return a list of entries by what identifies each; None for any other list."""
-    keyed: dict[str, Any] = {}
-    for item in items:
-        names = [name for name in ("id", "path", "what") if name in item] if isinstance(item, dict) else []
-        if not names or item[names[0]] in keyed:
-            return None
-        keyed[item[names[0]]] = item
-    return keyed
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 100 else f"{text[:97]}..."

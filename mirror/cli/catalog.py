@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import click
 
 from mirror.catalog.select import HELP
 from mirror.cli.output import emit, json_option, quiet_option, remark, table
-from mirror.errors import CatalogError
+from mirror.errors import CatalogError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _NAME_WIDTH = 28
+_PAN = re.compile(r"\b(?:pan|yun)\.baidu\.com\b", re.IGNORECASE)
 
 
 @click.group()
@@ -120,6 +122,14 @@ def check(here: Workspace, file: Path | None, *, as_json: bool, quiet: bool) -> 
 @click.argument("addresses", nargs=-1, required=True, metavar="ADDRESS...")
 @click.option("--id", "name", metavar="NAME", help="Call the model NAME instead of deriving a name.")
 @click.option("--alias", "aliases", multiple=True, metavar="NAME", help="Another name for it; may be repeated.")
+@click.option("--model", metavar="MODEL", help="Add a source to MODEL, which the catalog has, and no new model.")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(["pytorch", "tensorflow", "paddle", "flax", "onnx"]),
+    help="With --model: what the source has; may be repeated.",
+)
 @click.option("--sha256", metavar="HEX", help="Pin the digest of the only file.")
 @click.option("--size", type=click.IntRange(min=0), metavar="BYTES", help="Promise the size of the only file.")
 @click.option("-n", "--dry-run", is_flag=True, help="Print the new entry, change nothing.")
@@ -131,6 +141,8 @@ def add(
     addresses: tuple[str, ...],
     name: str | None,
     aliases: tuple[str, ...],
+    model: str | None,
+    formats: tuple[str, ...],
     sha256: str | None,
     size: int | None,
     *,
@@ -138,10 +150,11 @@ def add(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Add a model of your own to the mirror's catalog.
+    """Add a model of your own to the mirror's catalog, or a source to a model.
 
     ADDRESS is a Hub repository, the URLs of files, a folder's URL, a Baidu Pan share or another mirror.
-    Nothing is asked of it now: what the address does not say is null, to be filled in by hand.
+    A share may be pasted with the words around it. Nothing is asked of it now: what the address does not
+    say is null, to be filled in by hand.
 
     \b
     minibert-mirror catalog add hf:sentence-transformers/all-MiniLM-L6-v2
@@ -150,22 +163,32 @@ def add(
     minibert-mirror catalog add https://host/model.zip --sha256 07eced37...
     minibert-mirror catalog add file:///data/checkpoints/mine/       a folder
     minibert-mirror catalog add file:///data/weights.bin             a file
+    minibert-mirror catalog add '链接: https://pan.baidu.com/s/1... 提取码: abcd' --model bert-tiny
     """
     from mirror import place
-    from mirror.catalog.edit import add as with_model
+    from mirror.catalog import edit
     from mirror.catalog.write import plain_values, write
 
-    found = [_as_folder(address) for address in addresses]
-    changed = with_model(here.catalog, found, name=name, aliases=aliases, sha256=sha256, size=size)
-    model = changed.models[-1]
+    found = _shares(addresses) or [_as_folder(address) for address in addresses]
+    if model is None:
+        if formats:
+            raise click.UsageError("--format goes with --model")
+        changed = edit.add(here.catalog, found, name=name, aliases=aliases, sha256=sha256, size=size)
+        entry, added = changed.models[-1].entry, changed.models[-1].name
+    else:
+        if name or aliases or sha256 or size is not None:
+            raise click.UsageError("--model goes without --id, --alias, --sha256 and --size")
+        changed, added = edit.add_source(here.catalog, model, found, formats=formats)
+        entry = changed.by_artifact[added].entry
     if dry_run or as_json:
-        emit(plain_values(model.entry))
+        emit(plain_values(entry))
     if dry_run:
         return
     place.prepare(here.mirror.place)
     write(changed, here.catalog_path)
-    remark(f"added {model.name} to {here.catalog_path}", quiet=quiet or as_json)
-    remark(f"next: minibert-mirror pull {model.name}", quiet=quiet or as_json)
+    remark(f"added {added} to {here.catalog_path}", quiet=quiet or as_json)
+    by_hand = "baidu-pan" in {one["kind"] for one in entry.get("sources", [entry])}
+    remark(f"next: minibert-mirror {'handoff' if by_hand else 'pull'} {added}", quiet=quiet or as_json)
 
 
 @catalog.command()
@@ -182,7 +205,7 @@ def diff(here: Workspace, old: Path | None, new: Path | None, *, as_json: bool, 
     minibert-mirror catalog diff ../other/catalog.json  what another mirror has otherwise
     """
     from mirror.catalog import builtin_catalog_text, parse, read
-    from mirror.catalog.edit import diff as changes_of
+    from mirror.catalog.changes import diff as changes_of
 
     before = read(old) if old else parse(builtin_catalog_text(), where="the built-in catalog")
     after = read(new) if new else here.catalog
@@ -195,6 +218,25 @@ def diff(here: Workspace, old: Path | None, new: Path | None, *, as_json: bool, 
             click.echo(change)
     if not changes:
         remark("no difference", quiet=quiet)
+
+
+def _shares(addresses: Sequence[str]) -> list[str]:
+    """Return the one share that a text links to, as an address; nothing where it links to none.
+
+    Raises:
+        UsageError: It links to several, or to one of a kind that is not known here.
+    """
+    from mirror.sources.baidu_links import parse
+
+    text = " ".join(addresses)  # a shell has cut what was pasted without quotes
+    links = len(_PAN.findall(text))
+    if not links:
+        return []
+    share = parse(text)
+    if share is None or links > 1:
+        what = "several shares" if share is not None else "no link to a share"
+        raise UsageError(f"{what} in {text[:80]!r}", hint="give one link: https://pan.baidu.com/s/1…?pwd=CODE")
+    return [share.url]
 
 
 def _as_folder(address: str) -> str:

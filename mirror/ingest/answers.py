@@ -213,7 +213,9 @@ class Answers:
         fits = [
             artifact
             for artifact in self._promises.open
-            if artifact.model.name in models and wanted in artifact.formats and artifact.name not in self._answered
+            if artifact.model.name in models
+            and (wanted in artifact.formats or not artifact.formats)
+            and artifact.name not in self._answered
         ]
         return fits[0] if len({artifact.model.name for artifact in fits}) == 1 else None
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.catalog import builtin_catalog_text, parse, select, to_text
+from mirror.catalog.changes import diff
 from mirror.catalog.check import check
-from mirror.catalog.edit import add, diff
+from mirror.catalog.edit import add
 from mirror.catalog.places import walk
 from mirror.errors import CatalogError, SelectorError, UsageError
 from mirror.model import safe_path

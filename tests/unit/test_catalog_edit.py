@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from mirror.catalog import Catalog, builtin_catalog_text, parse, select, to_text
+from mirror.catalog.changes import diff
 from mirror.catalog.check import check
-from mirror.catalog.edit import add, diff
+from mirror.catalog.edit import add
 from mirror.errors import UsageError
 from tests.catalogs import COMMIT, SHA256, file, hub, model, text
 
