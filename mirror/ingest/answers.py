@@ -8,6 +8,7 @@ along. Everything else is told why it is left where it is.
 from __future__ import annotations
 
 import posixpath
+import re
 from typing import TYPE_CHECKING
 
 from mirror.compare.finding import Severity
@@ -45,6 +46,8 @@ _FORMATS: Mapping[str, tuple[str, str]] = {
     "flax": ("flax", "flax_model.msgpack"),
     "paddle": ("paddle", "model_state.pdparams"),
 }
+#: Where huggingface_hub keeps what it downloaded: no share was ever unpacked there.
+_HUB_CACHE = re.compile(r"/models--([^/]+)/(?:snapshots|blobs)/")
 _BARE = "the index of a checkpoint whose data are not beside it: fetch both, and keep them in one folder"
 
 
@@ -77,6 +80,7 @@ class Answers:
         self._answered: set[str] = set()
         self._spoken_of: set[Find] = set()
         self._taken: dict[tuple[str, ...], Find] = {}
+        self._archives: dict[str, Find] = {}
 
     def is_known(self, sha256: str) -> bool:
         """Whether somebody promised a file with these bytes, or it is held."""
@@ -91,6 +95,8 @@ class Answers:
         plan = Plan()
         folders: dict[str, list[Find]] = {}
         for find in finds:
+            if find.kind in ARCHIVES:
+                self._archives[find.sha256] = find
             known = not find.wrong and self._known(find, plan)
             if known:
                 self._spoken_of.add(find)
@@ -128,6 +134,8 @@ class Answers:
         if not held or not find.kind:
             return False  # a vocabulary, say, that stands beside weights of a model that is not here yet
         share = self._promises.share_of(held, self._answered)
+        if self._named is not None and not any(name.startswith(f"{self._named.name}/") for name in held):
+            share = self._named
         if share is None:
             plan.left.append(Left(find.name, "held", f"held already, as {held[0]}"))
         elif find.kind in ARCHIVES:
@@ -190,19 +198,26 @@ class Answers:
         if left is not None or artifact is None:
             plan.left.append(left or Left(find.name, "unknown", found.text))
             return
-        name = _FORMATS[find.kind][1]
         why = found.text if found.likely is not Likely.SHAPE else f"by its shape alone: {found.text}"
-        files = {name: find}
-        files |= {SHARD.format(number, len(parts)): part for number, part in enumerate(parts)}
-        files |= texts
+        files = self._whole(artifact, find) or self._files(find, parts, texts)
         self._answered.add(artifact.name)
         self._taken[bytes_of] = find
         for path, one in files.items():
             claims = self._promises.claims(artifact, path)
             file = RemoteFile(artifact.name, path, (), one.size, claims, artifact.revision)
-            plan.takes.append(
-                Take(one, file, why if one is find else f"beside {posixpath.basename(find.path)}", artifact.url)
-            )
+            beside = one is not find and find in files.values()
+            plan.takes.append(Take(one, file, f"beside {find.path}" if beside else why, artifact.url))
+
+    def _whole(self, artifact: Artifact, find: Find) -> dict[str, Find]:
+        """Return the archive that weights came in, where that is what the artifact is; nothing otherwise."""
+        packed = _packed(artifact)
+        return {packed: self._archives[find.outer[-1]]} if packed is not None and find.outer else {}
+
+    @staticmethod
+    def _files(find: Find, parts: Sequence[Find], texts: Mapping[str, Find]) -> dict[str, Find]:
+        files = {_FORMATS[find.kind][1]: find}
+        files |= {SHARD.format(number, len(parts)): part for number, part in enumerate(parts)}
+        return files | dict(texts)
 
     def _artifact(self, find: Find, found: Identified) -> Artifact | None:
         """Return the open hand-off that weights answer; None when there is none."""
@@ -232,6 +247,8 @@ class Answers:
                 return Left(
                     find.name, "refused", f"not {self._named.model.label}: {found.text}", artifact=self._named.name
                 )
+            if (packed := _packed(self._named)) is not None and not find.outer:
+                return Left(find.name, "unknown", f"{self._named.name} is {packed}: give that, not what it unpacks to")
             return None
         if found.likely is Likely.PARTLY:
             return Left(
@@ -242,9 +259,22 @@ class Answers:
             if reference is not None:
                 text = f"the shape of {reference.model} and none of its numbers, as in {reference.name}"
                 return Left(find.name, "unknown", f"{text}; say `--as ARTIFACT` if you know what it is")
+        if (hub := _HUB_CACHE.search(find.name)) is not None:
+            repo = hub[1].replace("--", "/")
+            return Left(
+                find.name,
+                "unknown",
+                f"of {repo}, as a hub's cache has it: nobody promised these bytes here; say `--as`",
+            )
         if artifact is None:
             return Left(find.name, "held" if found.same else "unknown", f"{found.text}; no hand-off waits for it")
         return None
+
+
+def _packed(artifact: Artifact) -> str | None:
+    """Return the archive that an artifact consists of; None where it is none, or more than that."""
+    paths = [file.path for file in artifact.files]
+    return paths[0] if len(paths) == 1 and paths[0].endswith((".zip", ".tar.gz", ".tgz")) else None
 
 
 def _unsound(weights: Weights, artifact: Artifact, texts: Mapping[str, Find]) -> str:

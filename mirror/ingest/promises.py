@@ -80,14 +80,23 @@ class Promises:
     def share_of(self, held: Sequence[str], answered: Collection[str]) -> Artifact | None:
         """Return the open hand-off of the model and format of files that are held under these names.
 
-        None where there is none, or its name is among ``answered``.
+        None where there is none, its name is among ``answered``, or a person brought these files before: then
+        it is the same file that is found again.
         """
+        if any(self._brought(name) for name in held):
+            return None
         known = [self._catalog.by_artifact.get(name.partition("/")[0]) for name in held]
         for share in self.open:
             for one in known:
                 if one is not None and one.model is share.model and set(one.formats) & set(share.formats):
                     return None if share.name in answered else share
         return None
+
+    def _brought(self, name: str) -> bool:
+        """Whether a person brought the file that is held under this name."""
+        artifact, _, path = name.partition("/")
+        history = self._reader.history(artifact, path) if self._reader is not None else ()
+        return any("origin" in entry.event.detail for entry in history)
 
     @cached_property
     def open(self) -> list[Artifact]:
