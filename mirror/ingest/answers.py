@@ -15,8 +15,9 @@ from mirror.compare.finding import Severity
 from mirror.errors import StoreError
 from mirror.formats.sniff import ARCHIVES
 from mirror.identify import Expert, Likely
-from mirror.ingest.beside import SHARD, named_texts, shards_of
+from mirror.ingest.beside import SHARD, is_text, named_texts, shards_of
 from mirror.ingest.finds import REFUSED
+from mirror.ingest.leftovers import without_copy
 from mirror.ingest.plans import Left, Plan, Take
 from mirror.ingest.promises import Promises
 from mirror.likeness import Likeness
@@ -167,8 +168,9 @@ class Answers:
                 continue
             if find.wrong:
                 status = "refused" if find.wrong.startswith(REFUSED) else "leftover"
-                if find.asked:
-                    plan.left.append(Left(find.name, status, find.wrong.removeprefix(REFUSED)))
+                if find.asked or is_text(find):
+                    why = find.wrong.removeprefix(REFUSED) + self._otherwise_listed(find)
+                    plan.left.append(Left(find.name, status, why))
                 else:
                     plan.others += 1
             elif find.kind in ARCHIVES:
@@ -193,7 +195,7 @@ class Answers:
         artifact = self._named or self._artifact(find, found)
         left = self._why_not(found, artifact, find)
         if left is None and artifact is not None:
-            wrong = _unsound(weights, artifact, texts)
+            wrong = self._otherwise_listed(find, artifact).lstrip("; ") or _unsound(weights, artifact, texts)
             left = Left(find.name, "refused", f"unsound: {wrong}", artifact=artifact.name) if wrong else None
         if left is not None or artifact is None:
             plan.left.append(left or Left(find.name, "unknown", found.text))
@@ -207,6 +209,12 @@ class Answers:
             file = RemoteFile(artifact.name, path, (), one.size, claims, artifact.revision)
             beside = one is not find and find in files.values()
             plan.takes.append(Take(one, file, f"beside {find.path}" if beside else why, artifact.url))
+
+    def _otherwise_listed(self, find: Find, artifact: Artifact | None = None) -> str:
+        """Say that a file of this name is listed with another size, after a semicolon; empty where it is not."""
+        among = [one for one in (artifact, self._named) if one is not None][:1] or self._promises.open
+        other = self._promises.other_size(among, without_copy(find.path), find.size) if find.size else None
+        return f"; {find.size} bytes, where {other[0]} lists {other[1]}: fetch it again" if other is not None else ""
 
     def _whole(self, artifact: Artifact, find: Find) -> dict[str, Find]:
         """Return the archive that weights came in, where that is what the artifact is; nothing otherwise."""
@@ -237,7 +245,7 @@ class Answers:
     def _why_not(self, found: Identified, artifact: Artifact | None, find: Find) -> Left | None:
         """Return why weights are not taken; None where they may be."""
         if found.likely is Likely.REFUSED:
-            return Left(find.name, "refused", found.text)
+            return Left(find.name, "refused", found.text + self._otherwise_listed(find))
         if found.likely is Likely.UNKNOWN:
             return Left(find.name, "unknown", found.text)
         if self._named is not None:

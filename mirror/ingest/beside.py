@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mirror.errors import FormatError
 from mirror.formats.tf_index import read_index
+from mirror.ingest.leftovers import without_copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,10 +41,19 @@ def named_texts(beside: Sequence[Find]) -> Iterator[tuple[str, Find]]:
     """Yield what may describe weights, under the names that publishers give; of several the first."""
     seen: set[str] = set()
     for find in beside:
-        name = next((name for pattern, name in _TEXTS if pattern.fullmatch(find.path)), None)
+        name = _text(find)
         if name is not None and name not in seen and not find.wrong and not find.kind and find.size <= _MOST_TEXT:
             seen.add(name)
             yield name, find
+
+
+def is_text(find: Find) -> bool:
+    """Whether a find is called like what describes weights."""
+    return _text(find) is not None
+
+
+def _text(find: Find) -> str | None:
+    return next((name for pattern, name in _TEXTS if pattern.fullmatch(without_copy(find.path))), None)
 
 
 def shards_of(index: Find, beside: Sequence[Find]) -> tuple[Find, ...]:

@@ -21,7 +21,7 @@ from mirror.errors import ArchiveError, ArchiveMethodError, FormatError, UsageEr
 from mirror.formats.archive import is_packed_file
 from mirror.formats.reader import ViewReader
 from mirror.formats.sniff import ARCHIVES, HEAD, PACKED, TAIL, kind_of
-from mirror.ingest.leftovers import stand_in, unfinished
+from mirror.ingest.leftovers import NOTICE, stand_in, unfinished
 from mirror.load.opening import mapped
 from mirror.load.unpacking import unpacked
 
@@ -222,6 +222,7 @@ def _looked_at(find: Find) -> Find:
         find.kind = kind_of(first[:HEAD], tail, size)
     except FormatError:
         find.wrong = shown(stand_in(first, size))
+        find.asked |= find.wrong == NOTICE
     return find
 
 

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 from mirror.formats.sniff import HEAD, impostor
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
+#: What a browser, or a client, puts into the name of what is there already: ``model(1).zip``, ``model - 副本.zip``.
+_COPY = re.compile(r"(?:[ _-]?[(（]\d+[)）]| - (?:Copy|副本)(?: \(\d+\))?)(?=\.[^.]+$|$)")
 #: How the files of unfinished downloads end, and whose they are.
 _UNFINISHED = {
     ".baiduyun.p.downloading": "Baidu's client",
@@ -31,12 +34,15 @@ _UNFINISHED = {
     ".incomplete": "huggingface_hub",
 }
 #: What Baidu gives in the place of what it has removed: bytes and md5 (the clients' own tables).
-_REMOVED = {
-    (1_749_504, "48bb9b0361dc9c672f3dc7b3ffcfde97"),
-    (120, "6c1b84914588d09a6e5ec43605557457"),
-}
+REMOVED = frozenset({(1_749_504, "48bb9b0361dc9c672f3dc7b3ffcfde97"), (120, "6c1b84914588d09a6e5ec43605557457")})
+NOTICE = "a notice of Baidu's that it has removed the file: ask whoever shared it"
 _ERROR = re.compile(rb"\"(?:errno|error_code|error)\"\s*:")
 _MOST_ERROR = 64 << 10
+
+
+def without_copy(name: str) -> str:
+    """Return what a file was called before a download program made room for it: ``model(1).zip`` was ``model.zip``."""
+    return _COPY.sub("", name)
 
 
 def unfinished(path: Path) -> str:
@@ -50,17 +56,18 @@ def unfinished(path: Path) -> str:
     return ""
 
 
-def stand_in(first: bytes, size: int) -> str:
+def stand_in(first: bytes, size: int, removed: Collection[tuple[int, str]] = REMOVED) -> str:
     """Say what lies in the place of a file, by its content; empty where it may be one.
 
     Args:
         first: Its bytes; of a file of more than 2 MiB the first of them.
         size: Bytes it has.
+        removed: Size and md5 of every notice.
     """
-    if any(size == length for length, _ in _REMOVED):
+    if any(size == length for length, _ in removed):
         digest = hashlib.md5(first, usedforsecurity=False).hexdigest()
-        if (size, digest) in _REMOVED:
-            return "a notice of Baidu's that it has removed the file"
+        if (size, digest) in removed:
+            return NOTICE
     head = first[:HEAD]
     if head.lstrip()[:1] == b"{" and size <= _MOST_ERROR and _ERROR.search(head):
         return _told(first)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mirror.model import Authority, Claim, Digest, RemoteFile
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from mirror.catalog import Artifact, Catalog
     from mirror.ledger import Reader
@@ -91,6 +91,27 @@ class Promises:
                 if one is not None and one.model is share.model and set(one.formats) & set(share.formats):
                     return None if share.name in answered else share
         return None
+
+    def other_size(self, artifacts: Sequence[Artifact], name: str, size: int) -> tuple[str, int] | None:
+        """Return which artifact lists a file of that name with another size, and the size.
+
+        None where none does, one lists this very size, or several list others: then nobody can say which is meant.
+        """
+        listed = {
+            (artifact.name, known)
+            for artifact in artifacts
+            for path, known in self._sizes(artifact)
+            if path.rpartition("/")[2] == name
+        }
+        return next(iter(listed)) if len(listed) == 1 and size not in {known for _, known in listed} else None
+
+    def _sizes(self, artifact: Artifact) -> Iterator[tuple[str, int]]:
+        """Yield the path and size of an artifact's files, as the catalog and what was listed last have them."""
+        yield from ((file.path, file.size) for file in artifact.files if file.size is not None)
+        listing = self._reader.listing(artifact.name) if self._reader is not None else None
+        for listed in listing.files if listing is not None else ():
+            if listed.size is not None:
+                yield listed.path, listed.size
 
     def _brought(self, name: str) -> bool:
         """Whether a person brought the file that is held under this name."""

@@ -460,3 +460,41 @@ def test_a_watch_is_ended_by_ctrl_c_within_two_seconds(here: Command, shares: Sh
     assert time.monotonic() - begun < 2
     assert process.returncode == 130
     assert "takes one folder" in here("ingest", str(downloads / "vocab.txt"), "--watch", code=2).err
+
+
+# --- sizes that somebody lists -----------------------------------------------------------
+
+
+@pytest.fixture
+def listing(upstream: Server, catalog: dict[str, Any], shares: Shares, tmp_path: Path) -> Command:
+    """The command in a mirror whose catalog says how many bytes the files of one share have."""
+    changed = json.loads(json.dumps(catalog))
+    (share,) = (one for one in changed["models"][0]["sources"] if one["id"] == "baidu-pytorch")
+    facts = {"urls": [share["url"]], "sha256": None, "git_sha1": None, "md5": None, "provenance": share["provenance"]}
+    held = shares["bert-tiny@baidu-pytorch"]
+    share["files"] = [{"path": f"bert/{name}", "size": len(data), **facts} for name, data in held.items()]
+    return in_mirror(fresh_command(tmp_path), tmp_path / "mirror", upstream, changed)
+
+
+def test_a_file_of_another_size_than_listed_is_refused_and_both_are_said(
+    listing: Command, shares: Shares, tmp_path: Path
+) -> None:
+    held = shares["bert-tiny@baidu-pytorch"]
+    size = len(held["pytorch_model.bin"])
+    cut = put(tmp_path / "cut", {"pytorch_model(1).bin": held["pytorch_model.bin"][:-1000]})
+    (row,) = listing("ingest", str(cut), "--json", code=4).rows
+    assert row["status"] == "refused"
+    assert row["why"].endswith(f"; {size - 1000} bytes, where bert-tiny@baidu-pytorch lists {size}: fetch it again")
+    # Good weights of another size are not what was listed, either; a page in the place of a file has its size said.
+    other = ModelFiles.of(shipped_catalog()["models"][0], seed=3, scale=32).torch()
+    put(tmp_path / "other", {"pytorch_model.bin": other, "vocab.txt": b"<!DOCTYPE html><html>"})
+    rows = listing("ingest", str(tmp_path / "other"), "--json", code=4).rows
+    told = {row["name"].rpartition("/")[2]: row["why"] for row in rows}
+    assert f"{len(other)} bytes, where bert-tiny@baidu-pytorch lists {size}" in told["pytorch_model.bin"]
+    assert "an HTML page" in told["vocab.txt"]
+    assert "where bert-tiny@baidu-pytorch lists" in told["vocab.txt"]
+    # And what has the listed size is taken.
+    good = put(
+        tmp_path / "good", {f"{name.partition('.')[0]}(2).{name.partition('.')[2]}": held[name] for name in held}
+    )
+    assert {row["status"] for row in listing("ingest", str(good), "--json").rows} == {"taken"}
