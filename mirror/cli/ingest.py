@@ -130,9 +130,9 @@ def _tell_take(one: Take, level: str | None, way: str | None, *, as_json: bool) 
         )
         return
     how = f", {_WAYS[way]}" if way is not None else ""
-    head = click.style(f"{level or 'would be':<10}", fg="green")
+    head = click.style(f"{level or 'to take':<10}", fg="green")
     click.echo(f"{head}  {one.file}  {size(one.find.size)}{how}")
-    click.echo(f"    {one.find.name}: {one.why}")
+    click.echo(f"    {one.find.name}{f': {one.why}' if one.find.kind else ''}")  # texts come along with weights
 
 
 def _tell_left(plan: Plan, *, as_json: bool, quiet: bool) -> None:
@@ -145,6 +145,10 @@ def _tell_left(plan: Plan, *, as_json: bool, quiet: bool) -> None:
         remark(f"{many(plan.others, 'other file')} left alone", quiet=quiet or as_json)
     if not plan.takes:
         remark("nothing new to take in", quiet=quiet or as_json)
+        return
+    count, total = len(plan.takes), sum(one.find.size for one in plan.takes)
+    artifacts = len({one.file.artifact for one in plan.takes})
+    remark(f"{many(count, 'file')} of {many(artifacts, 'artifact')}, {size(total)}", quiet=quiet or as_json)
 
 
 def _tell_problems(done: Ingested, *, as_json: bool) -> None:
@@ -173,7 +177,10 @@ def verdict(plan: Plan, problems: list[str]) -> None:
     """Raise IntegrityError where something was refused or disputed, or is among ``problems``."""
     bad: list[Left] = [one for one in plan.left if one.status in {"refused", "disputed"}]
     if names := [one.name for one in bad] + problems:
+        hint = "nothing of it was run, and your own copy is untouched"
+        if problems or any(one.status == "disputed" for one in bad):
+            hint += "; a copy of what is disputed is in quarantine"
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         raise IntegrityError(
-            f"{many(len(names), 'file')} not taken in as good: {', '.join(names[:3])}",
-            hint="nothing of it was run, your own copies are untouched; a copy of what is disputed is in quarantine",
+            f"{many(len(names), 'file')} not taken in as good: {', '.join(names[:3])}{more}", hint=hint
         )

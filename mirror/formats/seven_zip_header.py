@@ -14,6 +14,7 @@ from itertools import accumulate, repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.errors import ArchiveError, ArchiveMethodError
+from mirror.formats.seven_zip_numbers import DirectoryReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,7 +101,7 @@ def read_directory(data: bytes, most: int) -> Directory:
     Raises:
         ArchiveError: It is damaged, built to harm, or says something that is not read here.
     """
-    reader = _Reader(data, most)
+    reader = DirectoryReader(data, most)
     kind = reader.byte()
     if kind == _ENCODED:
         return Directory(_streams(reader), (), is_packed=True)
@@ -126,52 +127,7 @@ def method_name(method: bytes) -> str:
     return _NAMES_OF.get(method.hex(), f"method {method.hex()}")
 
 
-class _Reader:
-    """Bytes, read forward."""
-
-    def __init__(self, data: bytes, most: int) -> None:
-        self._data = data
-        self._at = 0
-        self.most = most
-
-    def take(self, size: int) -> bytes:
-        if size > len(self._data) - self._at:
-            raise ArchiveError("a directory that ends too early")
-        self._at += size
-        return self._data[self._at - size : self._at]
-
-    def byte(self) -> int:
-        return self.take(1)[0]
-
-    def number(self) -> int:
-        """Return a number of 1 to 9 bytes: as many follow the first as it has ones at its beginning."""
-        first = self.byte()
-        more = 8 - (first ^ 0xFF).bit_length()
-        low = int.from_bytes(self.take(more), "little")
-        return low if more >= 7 else low | (first & (0xFF >> more + 1)) << 8 * more
-
-    def count(self, what: str) -> int:
-        found = self.number()
-        if found > self.most:
-            raise ArchiveError(f"more than {self.most} {what}")
-        return found
-
-    def bits(self, count: int) -> list[bool]:
-        packed = self.take(-(-count // 8))
-        return [bool(packed[at // 8] & 0x80 >> at % 8) for at in range(count)]
-
-    def optional_bits(self, count: int) -> list[bool]:
-        return [True] * count if self.byte() else self.bits(count)
-
-    def crcs(self, count: int) -> list[int | None]:
-        return [int.from_bytes(self.take(4), "little") if there else None for there in self.optional_bits(count)]
-
-    def expect(self, kind: int) -> None:
-        if (found := self.byte()) != kind:
-            raise ArchiveError(f"a directory with {found:#04x} where {kind:#04x} should be")
-
-
-def _streams(reader: _Reader) -> tuple[Folder, ...]:
+def _streams(reader: DirectoryReader) -> tuple[Folder, ...]:
     """Read where packed bytes stand, how they were packed, and how they are cut into files."""
     packs: list[tuple[int, int]] = []
     coders: list[tuple[bytes, bytes]] = []
@@ -196,7 +152,7 @@ def _streams(reader: _Reader) -> tuple[Folder, ...]:
     )
 
 
-def _packs(reader: _Reader) -> list[tuple[int, int]]:
+def _packs(reader: DirectoryReader) -> list[tuple[int, int]]:
     """Return where each packed stream begins, and its size: one behind the other, so that none overlap."""
     begin, count = reader.number(), reader.count("packed streams")
     sizes: list[int] = []
@@ -212,7 +168,7 @@ def _packs(reader: _Reader) -> list[tuple[int, int]]:
     return list(zip(accumulate(sizes, initial=begin), sizes, strict=False))
 
 
-def _coders(reader: _Reader) -> tuple[list[tuple[bytes, bytes]], list[int], list[int | None]]:
+def _coders(reader: DirectoryReader) -> tuple[list[tuple[bytes, bytes]], list[int], list[int | None]]:
     """Return method, unpacked size and CRC of each folder."""
     reader.expect(_FOLDER)
     count = reader.count("folders")
@@ -229,7 +185,7 @@ def _coders(reader: _Reader) -> tuple[list[tuple[bytes, bytes]], list[int], list
     return coders, sizes, crcs
 
 
-def _coder(reader: _Reader) -> tuple[bytes, bytes]:
+def _coder(reader: DirectoryReader) -> tuple[bytes, bytes]:
     """Return the one method of a folder, and what it needs to know."""
     count = reader.number()
     if not 1 <= count <= _MAX_CODERS:
@@ -249,7 +205,9 @@ def _coder(reader: _Reader) -> tuple[bytes, bytes]:
     return methods[0], properties
 
 
-def _parts(reader: _Reader, sizes: list[int], crcs: list[int | None]) -> list[tuple[tuple[int, int | None], ...]]:
+def _parts(
+    reader: DirectoryReader, sizes: list[int], crcs: list[int | None]
+) -> list[tuple[tuple[int, int | None], ...]]:
     """Return the files in each folder: size and CRC."""
     counts = [1] * len(sizes)
     cut: list[int] = []
@@ -280,7 +238,7 @@ def _parts(reader: _Reader, sizes: list[int], crcs: list[int | None]) -> list[tu
     return found
 
 
-def _entries(reader: _Reader) -> tuple[Entry, ...]:
+def _entries(reader: DirectoryReader) -> tuple[Entry, ...]:
     """Return every name, and what stands under it."""
     count = reader.count("members")
     sections: dict[int, bytes] = {}
@@ -290,8 +248,8 @@ def _entries(reader: _Reader) -> tuple[Entry, ...]:
             raise ArchiveError(f"a directory with two sections {kind:#04x}")
         sections[kind] = data
 
-    def section(kind: int) -> _Reader | None:
-        return _Reader(sections[kind], reader.most) if kind in sections else None
+    def section(kind: int) -> DirectoryReader | None:
+        return DirectoryReader(sections[kind], reader.most) if kind in sections else None
 
     empty = found.bits(count) if (found := section(_EMPTY_STREAM)) else [False] * count
     files = found.bits(sum(empty)) if (found := section(_EMPTY_FILE)) else [False] * sum(empty)
@@ -323,7 +281,7 @@ def _names(data: bytes, count: int) -> list[str]:
     return names[:-1]
 
 
-def _attributes(reader: _Reader | None, count: int) -> list[int]:
+def _attributes(reader: DirectoryReader | None, count: int) -> list[int]:
     if reader is None:
         return [0] * count
     there = reader.optional_bits(count)

@@ -12,14 +12,14 @@ import re
 from typing import TYPE_CHECKING
 
 from mirror.compare.finding import Severity
-from mirror.errors import StoreError
+from mirror.errors import DiskFullError, StoreError
 from mirror.formats.sniff import ARCHIVES
 from mirror.identify import Expert, Likely
 from mirror.ingest.beside import SHARD, is_text, named_texts, shards_of
 from mirror.ingest.finds import REFUSED
 from mirror.ingest.leftovers import without_copy
 from mirror.ingest.plans import Left, Plan, Take
-from mirror.ingest.promises import Promises
+from mirror.ingest.promises import Promises, packed_of
 from mirror.likeness import Likeness
 from mirror.load.judging import judge
 from mirror.load.material import Weights
@@ -161,10 +161,16 @@ class Answers:
                 used |= {find, *parts}
                 try:
                     self._weights(find, parts, texts, plan)
-                except StoreError as error:  # it has gone since it was found
+                except DiskFullError:
+                    raise
+                except StoreError as error:  # it has gone, or changed, since it was found
                     plan.left.append(Left(find.name, "leftover", f"cannot be read: {error}"))
-        for find in beside:
-            if find in used or find in self._spoken_of:
+        self._rest((one for one in beside if one not in used), texts, plan)
+
+    def _rest(self, finds: Iterable[Find], texts: Mapping[str, Find], plan: Plan) -> None:
+        """Say what is with files that are no weights, or count them."""
+        for find in finds:
+            if find in self._spoken_of:
                 continue
             if find.wrong:
                 status = "refused" if find.wrong.startswith(REFUSED) else "leftover"
@@ -218,7 +224,7 @@ class Answers:
 
     def _whole(self, artifact: Artifact, find: Find) -> dict[str, Find]:
         """Return the archive that weights came in, where that is what the artifact is; nothing otherwise."""
-        packed = _packed(artifact)
+        packed = packed_of(artifact)
         return {packed: self._archives[find.outer[-1]]} if packed is not None and find.outer else {}
 
     @staticmethod
@@ -255,7 +261,7 @@ class Answers:
                 return Left(
                     find.name, "refused", f"not {self._named.model.label}: {found.text}", artifact=self._named.name
                 )
-            if (packed := _packed(self._named)) is not None and not find.outer:
+            if (packed := packed_of(self._named)) is not None and not find.outer:
                 return Left(find.name, "unknown", f"{self._named.name} is {packed}: give that, not what it unpacks to")
             return None
         if found.likely is Likely.PARTLY:
@@ -277,12 +283,6 @@ class Answers:
         if artifact is None:
             return Left(find.name, "held" if found.same else "unknown", f"{found.text}; no hand-off waits for it")
         return None
-
-
-def _packed(artifact: Artifact) -> str | None:
-    """Return the archive that an artifact consists of; None where it is none, or more than that."""
-    paths = [file.path for file in artifact.files]
-    return paths[0] if len(paths) == 1 and paths[0].endswith((".zip", ".tar.gz", ".tgz")) else None
 
 
 def _unsound(weights: Weights, artifact: Artifact, texts: Mapping[str, Find]) -> str:

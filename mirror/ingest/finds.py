@@ -2,27 +2,38 @@
 
 What is in an archive lies in a file without a name until nobody uses it. A file of its own
 is not kept open, so that a folder of a hundred thousand needs no more than one of ten.
-Links are followed to files below what was given, and nowhere else: a folder that somebody
-else packed must not decide which other files of ours are read.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import posixpath
 import re
-import stat
+import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISREG
 from typing import IO, TYPE_CHECKING, cast
 
 from mirror.digests import MultiDigest
-from mirror.errors import ArchiveError, ArchiveMethodError, FormatError, UsageError
+from mirror.errors import (
+    FORBIDDEN,
+    FULL,
+    ArchiveError,
+    ArchiveMethodError,
+    DiskFullError,
+    FormatError,
+    StoreError,
+    UsageError,
+)
 from mirror.formats.archive import is_packed_file
 from mirror.formats.reader import ViewReader
 from mirror.formats.sniff import ARCHIVES, HEAD, PACKED, TAIL, kind_of
 from mirror.ingest.leftovers import NOTICE, stand_in, unfinished
-from mirror.load.opening import mapped
+from mirror.ingest.tree import UNREAD, below, shown
+from mirror.load.opening import mapped, mapped_file
 from mirror.load.unpacking import unpacked
 
 if TYPE_CHECKING:
@@ -34,6 +45,8 @@ if TYPE_CHECKING:
 _DEEPEST = 4
 #: Files up to this size may be what git calls a blob; larger ones are never asked for by that name.
 _GIT = 32 << 20
+#: Seconds for which a file has to stand still before it is mapped: one that is cut short under a mapping ends us.
+_SETTLED = 60.0
 #: One read, and the most that is kept of a file to see what lies in its place.
 _PIECE = 2 << 20
 #: What people would call weights, or an archive of some: said to be unknown, where other files are only counted.
@@ -41,7 +54,6 @@ _LIKE_WEIGHTS = re.compile(
     r"\.(bin|pt|pth|ckpt|safetensors|pdparams|msgpack|h5|index|data-[0-9]{5}-of-[0-9]{5}|zip|t[gbx]z2?|tar|gz|bz2|xz|7z|rar|zst)$",
     re.IGNORECASE,
 )
-_UNREAD = "cannot be read"
 #: How ``wrong`` begins where a find is damaged, or built to harm.
 REFUSED = "refused: "
 _CHANGING = "it changes while it is read: run the command again when nobody writes it"
@@ -61,7 +73,9 @@ class Find:
         digests: sha256 and, of small files, git's blob id.
         asked: Whether a person named it, or its name promises weights: it is told even when it is unknown.
         wrong: Why it is not taken, whatever it is; empty where that is open.
+        aside: Where a copy is looked at, of a file that may still change; None where the file itself is.
         outer: sha256 of the archives that it was found in, the outermost first.
+        changed: When the file was written last, in seconds since the epoch; 0 for a member.
         came: What else the ledger should know of how it came, where a program fetched it.
     """
 
@@ -74,7 +88,9 @@ class Find:
     kind: str
     digests: Mapping[str, Digest]
     wrong: str = ""
+    aside: Path | None = None
     outer: tuple[str, ...] = ()
+    changed: float = 0.0
     came: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -87,25 +103,24 @@ class Find:
         """Its bytes, for as long as somebody uses them; a file is opened again.
 
         Raises:
-            StoreError: It cannot be read any more.
+            DiskFullError: There is no room for a copy.
+            StoreError: It cannot be read any more, or has changed.
         """
-        return mapped(self.source) if isinstance(self.source, Path) else self.source
+        if not isinstance(self.source, Path):
+            return self.source
+        return mapped(self.source) if self.aside is None else _copied(self.source, self.sha256, self.aside)
 
 
-def shown(text: str) -> str:
-    """Return what can be printed and stored, whatever a name holds: ends of lines, escapes, bytes that are no text."""
-    return "".join(
-        sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode() for sign in text
-    )
-
-
-def finds(paths: list[Path], is_known: Callable[[str], bool], scratch: Path) -> Iterator[Find]:
+def finds(
+    paths: list[Path], is_known: Callable[[str], bool], scratch: Path, *, now: Callable[[], float] = time.time
+) -> Iterator[Find]:
     """Yield every file of ``paths`` and below, by path; archives whose bytes nobody knows are opened.
 
     Args:
         paths: Files and folders; only read.
         is_known: Whether the bytes with this sha256 are known as a file of their own.
         scratch: A directory with room for the content of an archive.
+        now: The time, in seconds since the epoch.
 
     Raises:
         UsageError: One of them is neither a file nor a folder.
@@ -116,11 +131,12 @@ def finds(paths: list[Path], is_known: Callable[[str], bool], scratch: Path) -> 
         if not (path.is_file() or path.is_dir()):
             raise UsageError(f"{shown(str(path))} is neither a file nor a folder")
     for path in paths:
-        if path.is_dir():
-            for file, wrong in _below(path, within):
-                yield from _opened(_found(file, wrong=wrong), is_known, scratch, 1)
-        else:
-            yield from _opened(_found(path, asked=True), is_known, scratch, 1)
+        there = below(path, within) if path.is_dir() else iter(((path, ""),))
+        for file, wrong in there:
+            find = _found(file, asked=file is path, wrong=wrong)
+            if find.changed > now() - _SETTLED:
+                find.aside = scratch
+            yield from _opened(find, is_known, scratch, 1)
 
 
 def finds_of(files: Mapping[str, Path], is_known: Callable[[str], bool], scratch: Path) -> Iterator[Find]:
@@ -134,50 +150,11 @@ def finds_of(files: Mapping[str, Path], is_known: Callable[[str], bool], scratch
         yield from _opened(_seen(Find(shown(name), folder, last, path, True, 0, "", {})), is_known, scratch, 1)
 
 
-def _below(folder: Path, within: list[str]) -> Iterator[tuple[Path, str]]:
-    """Yield the files below a folder, and what is wrong with them; of several names of one file the last link.
-
-    A hub's cache has its files under their digests, and links to them under their names.
-    """
-    found: dict[str, tuple[Path, str]] = {}
-    root = os.path.realpath(folder)
-    waiting = [(folder, root)]
-    while waiting:
-        above, real = waiting.pop()
-        try:
-            with os.scandir(above) as entries:
-                inside = sorted(entries, key=lambda entry: entry.name)
-        except OSError as error:
-            found[real] = (above, f"{_UNREAD}: {error.strerror or error}")
-            continue
-        for entry in inside:
-            path, place = above / entry.name, f"{real}/{entry.name}"
-            try:
-                if entry.is_symlink():
-                    place = os.path.realpath(place)
-                    if path.is_file():
-                        found[place] = (path, _astray(place, within))
-                elif entry.is_dir(follow_symlinks=False):
-                    waiting.append((path, place))
-                elif entry.is_file(follow_symlinks=False):
-                    found.setdefault(place, (path, ""))
-            except OSError as error:
-                found[place] = (path, f"{_UNREAD}: {error.strerror or error}")
-    yield from sorted(found.values())
-
-
-def _astray(place: str, within: list[str]) -> str:
-    """Say that a link leads out of everything that was given; empty where it does not."""
-    if any(place == each or place.startswith(f"{each.rstrip('/')}/") for each in within):
-        return ""
-    return f"a link that leads out of what you gave, to {place}: give that path as well to have it taken"
-
-
 def _found(path: Path, *, asked: bool = False, wrong: str = "") -> Find:
     asked = asked or _LIKE_WEIGHTS.search(path.name) is not None
     name, folder = shown(str(path)), str(path.parent)
     if wrong:
-        return Find(name, folder, path.name, path, asked or wrong.startswith(_UNREAD), 0, "", {}, wrong=shown(wrong))
+        return Find(name, folder, path.name, path, asked or wrong.startswith(UNREAD), 0, "", {}, wrong=shown(wrong))
     if said := unfinished(path):
         return Find(name, folder, path.name, path, True, 0, "", {}, wrong=said)
     return _seen(Find(name, folder, path.name, path, asked, 0, "", {}))
@@ -187,10 +164,11 @@ def _seen(find: Find) -> Find:
     """Look at a file; what cannot be read is told."""
     assert isinstance(find.source, Path)
     try:
-        find.size = find.source.stat().st_size
+        stat = find.source.stat()
+        find.size, find.changed = stat.st_size, stat.st_mtime
         return _looked_at(find)
     except OSError as error:
-        find.asked, find.size, find.wrong = True, 0, f"{_UNREAD}: {error.strerror or error}"
+        find.asked, find.size, find.wrong = True, 0, f"{UNREAD}: {error.strerror or error}"
         return find
 
 
@@ -233,10 +211,30 @@ def pieces(source: Path | memoryview) -> Iterator[bytes | memoryview]:
         return
     # A pipe that has taken the file's name meanwhile must not keep us waiting.
     with open(os.open(source, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123 -- pathlib opens no descriptors
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        if not S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError("no longer a file")
         while piece := file.read(_PIECE):
             yield piece
+
+
+def _copied(path: Path, sha256: str, folder: Path) -> memoryview:
+    """Return the bytes of a file, of which nothing changes any more, if they are what they were."""
+    digest = hashlib.sha256()
+    try:
+        with tempfile.TemporaryFile(dir=folder) as copy:
+            for piece in pieces(path):
+                digest.update(piece)
+                copy.write(piece)
+            copy.flush()
+            view = mapped_file(copy)
+    except OSError as error:
+        if error.errno in FORBIDDEN:  # somebody else's mirror may still say what a file is
+            return mapped(path)
+        kind = DiskFullError if error.errno in FULL else StoreError
+        raise kind(f"{shown(str(path))}, copied into {folder}: {error.strerror or error}") from error
+    if digest.hexdigest() != sha256:
+        raise StoreError(_CHANGING)
+    return view
 
 
 def _opened(find: Find, is_known: Callable[[str], bool], scratch: Path, depth: int) -> Iterator[Find]:
@@ -253,10 +251,16 @@ def _opened(find: Find, is_known: Callable[[str], bool], scratch: Path, depth: i
 def _members(find: Find, scratch: Path) -> dict[str, memoryview]:
     """Return what an archive holds; nothing where it says afterwards what is wrong with it."""
     try:
-        if find.kind in PACKED and is_packed_file(cast("IO[bytes]", ViewReader(find.view))):
+        view = find.view
+        if find.kind in PACKED and is_packed_file(cast("IO[bytes]", ViewReader(view))):
             find.wrong = f"one file that {find.kind} packed, and no archive: unpack it first"
             return {}
-        return unpacked(Path(find.name), _is_of_use, scratch, data=find.view)
+        return unpacked(Path(find.name), _is_of_use, scratch, data=view)
+    except DiskFullError:
+        raise
+    except StoreError as error:
+        find.wrong = f"{UNREAD}: {error}"
+        return {}
     except ArchiveMethodError as error:
         find.wrong = f"an archive that is not opened here: {shown(str(error))}: unpack it first"
         return {}

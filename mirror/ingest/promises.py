@@ -136,3 +136,9 @@ class Promises:
         first = [seen.sha256] if seen is not None and seen.sha256 else []
         first_contact = (Claim(Digest("sha256", sha256), Authority.LEDGER, "first contact") for sha256 in first)
         return (*pinned, *self._lock.claims(RemoteFile(artifact.name, path, ())), *first_contact)
+
+
+def packed_of(artifact: Artifact) -> str | None:
+    """Return the archive that an artifact consists of; None where it is none, or more than that."""
+    paths = [file.path for file in artifact.files]
+    return paths[0] if len(paths) == 1 and paths[0].endswith((".zip", ".tar.gz", ".tgz")) else None

@@ -18,6 +18,8 @@ import pytest
 
 from mirror.api import Mirror
 from mirror.catalog import builtin_catalog_text
+from mirror.errors import StoreError
+from mirror.ingest.finds import finds
 from mirror.upstream.modelfiles import ModelFiles
 from mirror.upstream.stock import shipped_catalog
 from tests.faults.processes import Running, run
@@ -242,10 +244,11 @@ def test_links_are_followed_within_what_was_given_and_nowhere_else(
     (folder / "passwords.txt").symlink_to("/etc/passwd")
     code, out, err = run(root, "ingest", str(folder), "--json")
     assert code == 0, err
-    (row,) = rows(out)  # of what is not called like weights, nothing is said
-    assert row["status"] == "leftover"
-    place = tmp_path / "elsewhere/pytorch_model.bin"
-    assert row["why"] == f"a link that leads out of what you gave, to {place}: give that path as well to have it taken"
+    told = {row["name"]: row["why"] for row in rows(out)}  # of what is called otherwise, nothing is said
+    assert told.keys() == {str(folder / name) for name in weights}
+    for name in weights:
+        place, said = tmp_path / "elsewhere" / name, told[str(folder / name)]
+        assert said == f"a link that leads out of what you gave, to {place}: give that path as well to have it taken"
     code, out, err = run(root, "ingest", str(folder), str(tmp_path / "elsewhere"), "--json")
     assert code == 0, err
     assert taken(out) == set(weights)
@@ -279,3 +282,19 @@ def test_a_folder_that_changes_while_it_is_read_ends_without_a_trace_of_half_a_f
     assert run(root, "verify")[0] == 0
     held = [state.path for state in Mirror.open(root, environ={}).files(TINY) if state.state == "held"]
     assert set(held) == set(weights)
+
+
+def test_a_file_that_may_still_change_is_looked_at_in_a_copy(tmp_path: Path, weights: dict[str, bytes]) -> None:
+    path = put(tmp_path / "x", weights) / "pytorch_model.bin"
+    (scratch := tmp_path / "scratch").mkdir()
+    (find,) = finds([path], lambda _: False, scratch)
+    view = find.view
+    path.write_bytes(b"short")  # under a mapping this would end the process
+    assert bytes(view) == weights["pytorch_model.bin"]
+    with pytest.raises(StoreError, match="changes while it is read"):
+        _ = find.view
+    # What has stood still is mapped, and needs no room.
+    path.write_bytes(weights["pytorch_model.bin"])
+    os.utime(path, (0, 0))
+    (find,) = finds([path], lambda _: False, tmp_path / "nowhere")
+    assert bytes(find.view) == weights["pytorch_model.bin"]
