@@ -12,7 +12,17 @@ from mirror.compare.families import FAMILIES
 from mirror.compare.finding import Finding, Severity, Soundness
 from mirror.errors import ArchiveError, StoreError, UnsoundError
 from mirror.load.known import Known
-from mirror.load.material import HeldFile, Material, Weights, archives, beside, concerns, inside, may_hold_weights
+from mirror.load.material import (
+    HeldFile,
+    Material,
+    Weights,
+    archives,
+    beside,
+    concerns,
+    inside,
+    may_hold_weights,
+    whole,
+)
 from mirror.model import Event
 
 if TYPE_CHECKING:
@@ -126,10 +136,7 @@ def prove(
         StoreError: There is no room to unpack an archive.
         LedgerError: What was found cannot be recorded.
     """
-    held = (
-        (artifact, [file for file in held_files(shelf.reader, shelf.store, artifact.name) if file.sha256 not in but])
-        for artifact in artifacts
-    )
+    held = ((artifact, held_files(shelf.reader, shelf.store, artifact.name, but)) for artifact in artifacts)
     tasks = (task for task in held if any(may_hold_weights(file.path) for file in task[1]))
     if (first := next(tasks, None)) is None:
         return
@@ -179,14 +186,21 @@ def _asked(answer: Answer) -> tuple[dict[str, Any], Top]:
     return asked, asked.pop("top")
 
 
-def held_files(reader: Reader, store: Store, artifact: str) -> list[HeldFile]:
-    """Return the files of an artifact that are here, by path.
+def held_files(reader: Reader, store: Store, artifact: str, but: Set[str] = frozenset()) -> list[HeldFile]:
+    """Return the files of an artifact that are here, by path; checkpoints only whole.
+
+    Args:
+        reader: The ledger.
+        store: Has the blobs.
+        artifact: Whose.
+        but: Blobs that count as if they were not here.
 
     Raises:
         LedgerError: The ledger cannot be read.
     """
     found = (HeldFile(path, sha256, store.blob_path(sha256)) for path, sha256 in reader.held(artifact).items())
-    return sorted(one for one in found if _is_there(one.where))
+    here = sorted(one for one in found if one.sha256 not in but and _is_there(one.where))
+    return whole(here, (state.path for state in reader.files(artifact)))
 
 
 def _is_there(path: Path) -> bool:

@@ -12,8 +12,7 @@ from mirror.compare.verdict import Relation, relate, relax
 from mirror.crosscheck.values import Compared, Crosscheck, Weighed
 from mirror.errors import ArchiveError, FormatError
 from mirror.likeness import rank
-from mirror.load.material import HeldFile, archives, beside, concerns, inside
-from mirror.load.outside import INDEX
+from mirror.load.material import HeldFile, archives, beside, concerns, inside, whole
 from mirror.load.reading import read
 from mirror.prove import prove
 from mirror.recheck import changed
@@ -49,6 +48,8 @@ class Comparison:
         self._proofs: dict[tuple[str, str], Proof] = {}
         self._open: dict[str, Canonical] = {}
         self.lost = [*self._damaged(artifacts), *self._leave_out_changed(stop)]
+        for name, files in self._held.items():
+            files[:] = whole(files, (state.path for state in shelf.reader.files(name)))
         unloaded = [one for one in artifacts if not self._is_loaded(one.name)]
         if unloaded:
             for proof in prove(shelf, unloaded, stop, but={one.blob for one in self.lost}):
@@ -83,10 +84,7 @@ class Comparison:
         return all(self._shelf.reader.loaded.of(blob) for blob in blobs)
 
     def _weighed(self, artifact: str) -> Iterator[Weighed]:
-        lost = [one.path for one in self.lost if one.artifact == artifact]
         for file in self._held[artifact]:
-            if any(path.startswith(f"{file.path.removesuffix(INDEX)}.data-") for path in lost):
-                continue  # an index is nothing without its data
             found = {
                 key[1]: (one.loaded.format, one.loaded.roots, [str(each) for each in _grave(one)])
                 for key, one in self._proofs.items()

@@ -10,7 +10,6 @@ import posixpath
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from mirror.formats.sniff import TAIL, is_table
 from mirror.load.opening import mapped
 
 if TYPE_CHECKING:
@@ -23,6 +22,8 @@ _SURELY = re.compile(r"(^|/)((pytorch_model|flax_model|tf_model)[^/]*|[^/]*\.(sa
 #: How a shard of a TensorFlow checkpoint's data ends; the index beside it has the same name before that.
 SHARD = re.compile(r"\.data-[0-9]{5}-of-[0-9]{5}$")
 _INDEX = ".index"
+#: An index that is a checkpoint's even alone; search engines call theirs so as well.
+_CHECKPOINT = re.compile(r"(\.ckpt(-[0-9]+)?|(^|/)variables)\.index$")
 _TEXT = re.compile(r"(config\.json|vocab\.txt|tokenizer\.json|spiece\.model|30k-clean\.model)$", re.IGNORECASE)
 _ARCHIVE = re.compile(r"\.(zip|tar\.gz|tgz)$", re.IGNORECASE)
 #: Bytes of the largest text that is looked at.
@@ -80,13 +81,37 @@ def may_hold_weights(path: str) -> bool:
 
 def loadable(paths: Collection[str]) -> list[str]:
     """Return those of an artifact's, or an archive's, paths that are weights by their names: no archives."""
+    indexes = {SHARD.sub(_INDEX, path) for path in paths if SHARD.search(path)}
     lone = {path for path in paths if SHARD.search(path) and SHARD.sub(_INDEX, path) not in paths}
-    return [path for path in paths if _SINGLE.search(path) or path.endswith(_INDEX) or path in lone]
+    return [
+        path for path in paths if _SINGLE.search(path) or _CHECKPOINT.search(path) or path in lone or path in indexes
+    ]
 
 
 def concerns(path: str) -> bool:
     """Whether a file of that name is read where weights are judged."""
     return _is_wanted(path) or may_hold_weights(path)
+
+
+def whole(files: Iterable[HeldFile], paths: Iterable[str]) -> list[HeldFile]:
+    """Return files but for what is left of a checkpoint of which some is not here: nothing can be said of it.
+
+    Args:
+        files: Files of an artifact that are here.
+        paths: Of everything that the artifact has.
+    """
+    held = list(files)
+    absent = set(paths) - {file.path for file in held}
+    broken = {prefix for path in absent if (prefix := _checkpoint(path))}
+    return [file for file in held if _checkpoint(file.path) not in broken]
+
+
+def _checkpoint(path: str) -> str:
+    """Return the prefix of the checkpoint that a file is of, by its name; empty where it is of none."""
+    if path.endswith(_INDEX):
+        return path.removesuffix(_INDEX)
+    match = SHARD.search(path)
+    return path[: match.start()] if match else ""
 
 
 def archives(files: Iterable[HeldFile]) -> list[HeldFile]:
@@ -158,7 +183,6 @@ def _checkpoints(data: Mapping[str, memoryview]) -> Iterator[tuple[str, tuple[me
             shards.setdefault(path[: match.start()], []).append(path)
     for path, view in data.items():
         names = shards.pop(path.removesuffix(_INDEX), []) if path.endswith(_INDEX) else []
-        # Others call files so as well: search engines do.
-        if names or (path.endswith(_INDEX) and is_table(bytes(view[-TAIL:]))):
+        if names or _CHECKPOINT.search(path):
             yield path, (view, *(data[name] for name in names))
     yield from ((path, (data[path],)) for names in shards.values() for path in names)

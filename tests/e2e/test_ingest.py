@@ -290,7 +290,7 @@ def test_what_is_damaged_altered_hostile_or_another_s_is_refused_with_its_reason
     for place, why in {
         "altered": "altered: ",
         "truncated": "",
-        "truncated too": "not a zip",
+        "truncated too": "cut off at byte",
         "another": "unsound: ",
         "evil": "exec",
         "a hash bomb": "",

@@ -505,7 +505,8 @@ def test_an_error_in_the_place_of_a_file_is_not_swallowed(
 
 
 def test_an_anti_leech_answer_ends_the_run_at_once(stand: Stand) -> None:
-    stand.strike("*/config.json", {"fault": "json_error", "status": 403, "times": "always", "host": "baidupcs"})
+    refusal = {"fault": "json_error", "code": "31326", "envelope": "error_code", "status": 403}
+    stand.strike("*/config.json", {**refusal, "times": "always", "host": "baidupcs"})
     done = stand.mirror.baidu_pull()
     assert isinstance(done.ended, BaiduError)
     assert done.ended.code == 31326

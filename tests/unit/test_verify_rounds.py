@@ -172,7 +172,7 @@ def test_altered_bytes_of_somebody_elses_mirror_are_not_blamed_on_the_weights(th
 def test_archives_and_indexes_without_weights_are_no_weights(tmp_path: Path) -> None:
     with zipfile.ZipFile(made := io.BytesIO(), "w") as archive:
         archive.writestr("vocab.txt", "[PAD]")
-    files = {"a.index": TINY.checkpoint("a")["a.index"], "texts.zip": made.getvalue(), **TINY.checkpoint("b")}
+    files = {"faiss.index": b"IxFI" + bytes(100), "texts.zip": made.getvalue(), **TINY.checkpoint("b")}
     mirror = holding(tmp_path, {"one": {"hub": files}}, heads=1)
     assert "1 weight file sound" in told(mirror, "--level", "load")
     assert "0 blobs intact" in told(mirror, "--level", "load", "--older-than", "30d")
