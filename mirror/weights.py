@@ -13,7 +13,7 @@ from mirror.compare.finding import Severity
 from mirror.compare.names import canonical
 from mirror.digests import MultiDigest, digest_file
 from mirror.errors import ArchiveError, FormatError, IntegrityError, StoreError, UsageError
-from mirror.formats.sniff import HEAD, TAIL, kind_of
+from mirror.formats.sniff import kind
 from mirror.load.judging import Loaded, judge, unread
 from mirror.load.material import HeldFile, Material, Weights, archives, beside, inside
 from mirror.load.reading import read
@@ -118,7 +118,7 @@ def _kind(weights: Weights) -> str | None:
         return "tensorflow"
     data = weights.parts[0]
     try:
-        return kind_of(bytes(data[:HEAD]), bytes(data[-TAIL:]), len(data))
+        return kind(data)
     except FormatError:
         return None
 

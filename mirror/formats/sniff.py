@@ -56,6 +56,15 @@ PACKED = frozenset({"gzip", "bzip2", "xz"})
 ARCHIVES = PACKED | {"zip", "tar", "7z"}
 
 
+def kind(data: memoryview) -> str:
+    """Return what a whole file is; see ``kind_of``.
+
+    Raises:
+        FormatError: It is nothing of ours.
+    """
+    return kind_of(bytes(data[:HEAD]), bytes(data[-TAIL:]), len(data))
+
+
 def kind_of(head: bytes, tail: bytes, size: int) -> str:
     """Return what a file is: the kind of its weights, or one of ``ARCHIVES`` for an archive around them.
 

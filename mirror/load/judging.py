@@ -15,7 +15,7 @@ from mirror.compare.finding import Finding, Severity, Soundness
 from mirror.compare.names import canonical
 from mirror.compare.sizes import Sizes
 from mirror.errors import FormatError, MirrorError
-from mirror.formats.sniff import HEAD, TAIL, impostor, kind_of
+from mirror.formats.sniff import HEAD, impostor, kind
 from mirror.load import words
 from mirror.load.known import Known, configurations, contradictions, misprinted, parsed
 from mirror.load.reading import read
@@ -122,11 +122,10 @@ def _gravity(weights: Weights, known: Known) -> Severity:
 
 def _pretends(data: memoryview) -> bool:
     """Whether bytes begin as weights do, or as what often lies in their place."""
-    head = bytes(data[:HEAD])
     try:
-        kind_of(head, bytes(data[-TAIL:]), len(data))
+        kind(data)
     except FormatError:
-        return impostor(head, len(data)) is not None
+        return impostor(bytes(data[:HEAD]), len(data)) is not None
     return True
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.errors import StoreError, UsageError
-from mirror.formats.sniff import ARCHIVES, HEAD, TAIL, kind_of
+from mirror.formats.sniff import ARCHIVES, kind
 from mirror.load.material import SHARD, HeldFile, Weights, inside
 from mirror.load.opening import mapped
 
@@ -40,7 +40,7 @@ class Outside(NamedTuple):
         Raises:
             FormatError: It is no weight file, and no archive that may hold one; the text says what it is.
         """
-        return kind_of(bytes(self.view[:HEAD]), bytes(self.view[-TAIL:]), len(self.view))
+        return kind(self.view)
 
     @property
     def is_bare(self) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mirror.errors import FormatError
 from mirror.formats.checkpoint import check_total
-from mirror.formats.sniff import HEAD, TAIL, kind_of
+from mirror.formats.sniff import kind
 from mirror.load.material import SHARD
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ def read(weights: Weights) -> Checkpoint:
         return check_total(checkpoint, sum(map(len, weights.parts)))
     if SHARD.search(weights.name):
         raise FormatError("data of a checkpoint whose index is not beside them")
-    kind = kind_of(bytes(data[:HEAD]), bytes(data[-TAIL:]), len(data))
-    if kind == "tensorflow":
+    found_kind = kind(data)
+    if found_kind == "tensorflow":
         raise FormatError("the index of a checkpoint whose data are not beside it")
-    if kind not in _READERS:
-        raise FormatError(f"a {kind} file, where weights should be")
-    module = import_module(f"mirror.formats.{_READERS[kind]}")
+    if found_kind not in _READERS:
+        raise FormatError(f"a {found_kind} file, where weights should be")
+    module = import_module(f"mirror.formats.{_READERS[found_kind]}")
     found: Checkpoint = module.read(data)
     return check_total(found, len(data))
