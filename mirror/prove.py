@@ -9,20 +9,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mirror.compare.families import FAMILIES
-from mirror.compare.finding import Finding, Severity, Soundness
-from mirror.errors import ArchiveError, StoreError, UnsoundError
+from mirror.compare.finding import Finding, Severity, Soundness, in_words, unsound
+from mirror.errors import ArchiveError, FormatError, StoreError, UnsoundError
 from mirror.load.known import Known
-from mirror.load.material import (
-    HeldFile,
-    Material,
-    Weights,
-    archives,
-    beside,
-    concerns,
-    inside,
-    may_hold_weights,
-    whole,
-)
+from mirror.load.material import HeldFile, Material, Weights, archives, beside, concerns, inside, is_index, whole
+from mirror.load.naming import loadable, may_hold_weights
+from mirror.load.opening import is_there, unreadable
 from mirror.model import Event
 
 if TYPE_CHECKING:
@@ -37,10 +29,8 @@ if TYPE_CHECKING:
     from mirror.load.judging import Loaded
     from mirror.store import Store
 
-#: Artifacts that are loaded at once; hashing leaves the interpreter, so two use two cores.
+#: Artifacts that are loaded at once: hashing leaves the interpreter.
 THREADS = 2
-#: Findings of one file that an error tells.
-_SHOWN = 3
 #: Findings of one file that are recorded; a file of another model has hundreds.
 _TOLD = 100
 _FAMILIES = {"bert-miniature": "bert"}
@@ -64,11 +54,14 @@ class Proof(NamedTuple):
         artifact: Name of the artifact.
         loaded: What was found.
         unreadable: Why nothing was, where the file cannot be read; then nothing is recorded.
+        empty: Whether there are no weights in it, whatever its name is: recorded, so that nobody looks for them
+            again, and told to nobody.
     """
 
     artifact: str
     loaded: Loaded
     unreadable: StoreError | None = None
+    empty: bool = False
 
     @property
     def name(self) -> str:
@@ -80,16 +73,14 @@ class Proof(NamedTuple):
         """What to raise for weights that are not sound, or cannot be read."""
         if self.unreadable is not None:
             return self.unreadable
-        wrong = [one for one in self.loaded.findings if one.severity is Severity.ERROR]
-        more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-        return UnsoundError(f"{self.name}: {'; '.join(map(_said, wrong[:_SHOWN]))}{more}")
+        return unsound(self.name, self.loaded.findings)
 
     @property
     def warnings(self) -> list[str]:
         """What is strange, and no error, one line each; of weights that cannot be read, that they were not."""
         if self.loaded.verdict is Soundness.UNREAD:
-            return [f"{self.name}: not read: {_said(one)}" for one in self.loaded.findings]
-        return [f"{self.name}: {_said(one)}" for one in self.loaded.findings if one.severity is Severity.WARNING]
+            return [f"{self.name}: not read: {in_words(one)}" for one in self.loaded.findings]
+        return [f"{self.name}: {in_words(one)}" for one in self.loaded.findings if one.severity is Severity.WARNING]
 
     @property
     def unchecked(self) -> list[str]:
@@ -157,7 +148,7 @@ def prove(
                 found = [_remembered(proof, shelf.reader, said) for proof in waiting.pop(0).result()]
                 waiting += [pool.submit(load, task) for task in islice(tasks, 1)]
                 proofs += [proof for proof in found if proof.unreadable is None]
-                yield from found
+                yield from (proof for proof in found if not proof.empty)
     finally:
         if shelf.open_ledger is not None and proofs:
             with shelf.open_ledger() as ledger:
@@ -199,15 +190,8 @@ def held_files(reader: Reader, store: Store, artifact: str, but: Set[str] = froz
         LedgerError: The ledger cannot be read.
     """
     found = (HeldFile(path, sha256, store.blob_path(sha256)) for path, sha256 in reader.held(artifact).items())
-    here = sorted(one for one in found if one.sha256 not in but and _is_there(one.where))
+    here = sorted(one for one in found if one.sha256 not in but and is_there(one.where))
     return whole(here, (state.path for state in reader.files(artifact)))
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return True  # and cannot be read
 
 
 def _proofs(
@@ -216,7 +200,7 @@ def _proofs(
     """Yield what is found in the files of an artifact, and what cannot be read of them."""
     readable = list(files)
     for file in files:
-        if not concerns(file.path) or (error := _unreadable(file.where)) is None:
+        if not concerns(file.path) or (error := unreadable(file.where)) is None:
             continue
         readable.remove(file)
         if not may_hold_weights(file.path):
@@ -225,44 +209,55 @@ def _proofs(
             error = StoreError(f"{error}; the weights beside it were not judged")
         from mirror.load.judging import unread
 
-        weights = Weights(file.path, file.sha256, "", (), surely=True)
-        yield Proof(artifact.name, unread(weights, error, Severity.ERROR), error)
-    yield from (Proof(artifact.name, loaded) for loaded in _load(artifact, readable, scratch, only, options))
-
-
-def _unreadable(path: Path) -> StoreError | None:
-    """Say why a file cannot be opened; None when it can."""
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        return StoreError(f"{path}: {error.strerror or repr(error)}")
-    return None
+        yield Proof(artifact.name, unread(_whole(file), error, Severity.ERROR), error)
+    yield from _load(artifact, readable, scratch, only, options)
 
 
 def _load(
     artifact: Artifact, files: Sequence[HeldFile], scratch: Path, only: Set[str] | None, options: dict[str, Any]
-) -> Iterator[Loaded]:
+) -> Iterator[Proof]:
     known = known_of(artifact)
     material = beside(files)
+    found = {one.name for one in material.weights}
     wanted = tuple(one for one in material.weights if only is None or one.blob in only)
-    yield from _judged(material._replace(weights=wanted), known, options)
+    yield from _judged(artifact.name, material._replace(weights=wanted), known, options)
+    names = set(loadable([file.path for file in files])) - found
+    for file in files:
+        # Data that are not beside their index may come yet.
+        if file.path in names and (only is None or file.sha256 in only) and not is_index(file):
+            yield _nothing(artifact, file)
     for archive in (one for one in archives(files) if only is None or one.sha256 in only):
         try:
-            yield from _judged(inside(archive, scratch), known, options)
+            content = inside(archive, scratch)
         except ArchiveError as error:
             from mirror.load.judging import unread
 
-            whole = Weights(archive.path, archive.sha256, "", (), surely=True)
-            yield unread(whole, error, Severity.ERROR)
+            yield Proof(artifact.name, unread(_whole(archive), error, Severity.ERROR))
+            continue
+        if content.weights:
+            yield from _judged(artifact.name, content, known, options)
+        else:
+            yield _nothing(artifact, archive)
 
 
-def _judged(material: Material, known: Known, options: dict[str, Any]) -> Iterator[Loaded]:
+def _nothing(artifact: Artifact, file: HeldFile) -> Proof:
+    """Return what is recorded of a file that by its name may have been weights, or have some inside."""
+    from mirror.load.judging import unread
+
+    return Proof(artifact.name, unread(_whole(file), FormatError("no weights"), Severity.NOTE), empty=True)
+
+
+def _whole(file: HeldFile) -> Weights:
+    return Weights(file.path, file.sha256, "", (), surely=True)
+
+
+def _judged(artifact: str, material: Material, known: Known, options: dict[str, Any]) -> Iterator[Proof]:
     if not material.weights:
         return
     from mirror.load.judging import judge  # numpy takes longer to load than most artifacts without weights
 
     for weights in material.weights:
-        yield judge(weights, material.texts, known, **options)
+        yield Proof(artifact, judge(weights, material.texts, known, **options))
 
 
 def known_of(artifact: Artifact) -> Known:
@@ -303,10 +298,6 @@ def _event(proof: Proof, reader: Reader, level: str) -> Event:
         asked, top = _asked(one.answer)
         detail["answer"] = {"asked": asked, "top": top}
     return Event("loaded", f"sha256:{one.weights.blob}", detail)
-
-
-def _said(finding: Finding) -> str:
-    return f"{finding.tensor}: {finding.text}" if finding.tensor else finding.text
 
 
 def _told(finding: Finding) -> list[str]:

@@ -12,7 +12,7 @@ import time
 from contextlib import ExitStack, nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
-from mirror.load.material import HeldFile, archives, loadable
+from mirror.load.naming import is_archive, loadable
 from mirror.prove import Proof, Shelf, prove
 from mirror.recheck import WHOLE, Portion, Rechecked, due, recheck
 from mirror.verify import Status, VerifyLevel
@@ -155,7 +155,7 @@ def _with_weights(reader: Reader, artifact: str) -> Iterator[str]:
     for path in loadable(held):
         yield held[path]
     for path, sha256 in held.items():
-        if archives([HeldFile(path, sha256, reader.path)]):
+        if is_archive(path):
             members = [member.path for member in reader.members(sha256)]
             if not members or loadable(members):
                 yield sha256

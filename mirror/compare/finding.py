@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from mirror.errors import UnsoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: Findings of one file that an error tells.
+_SHOWN = 3
 
 
 class Severity(StrEnum):
@@ -43,3 +51,15 @@ class Soundness(StrEnum):
     UNSOUND = "unsound"
     #: It cannot be read, and nobody promised that it can: of no model of ours, or perhaps no weights at all.
     UNREAD = "unread"
+
+
+def unsound(name: str, findings: Iterable[Finding]) -> UnsoundError:
+    """Return what to raise for the weights ``name``, given what was found in them."""
+    wrong = [one for one in findings if one.severity is Severity.ERROR]
+    more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+    return UnsoundError(f"{name}: {'; '.join(map(in_words, wrong[:_SHOWN]))}{more}")
+
+
+def in_words(finding: Finding) -> str:
+    """Return what was found, with the tensor that it is about."""
+    return f"{finding.tensor}: {finding.text}" if finding.tensor else finding.text

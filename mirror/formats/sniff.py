@@ -88,7 +88,7 @@ def kind_of(head: bytes, tail: bytes, size: int) -> str:
         return "hdf5"
     if (archive := archive_kind(head)) is not None:
         return archive
-    if tail.endswith(_TABLE):
+    if is_table(tail):
         return "tensorflow"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < _MAX_HEADER:
         return "safetensors"
@@ -98,6 +98,11 @@ def kind_of(head: bytes, tail: bytes, size: int) -> str:
     if said is None:
         said = f"unknown: begins with {head[:8].hex(' ')}, which no weight file does, ends with {tail[-8:].hex(' ')}"
     raise FormatError(said)
+
+
+def is_table(tail: bytes) -> bool:
+    """Whether a file is a table, as the index of a TensorFlow checkpoint is one, by its last bytes."""
+    return tail.endswith(_TABLE)
 
 
 def archive_kind(head: bytes) -> str | None:

@@ -10,22 +10,17 @@ import posixpath
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from mirror.formats.sniff import TAIL, is_table
+from mirror.load.naming import INDEX, SHARD, is_archive, is_single, may_hold_weights
 from mirror.load.opening import mapped
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-_SINGLE = re.compile(r"\.(bin|pt|pth|safetensors|pdparams|msgpack|h5)$", re.IGNORECASE)
 #: Names that only a model's weights have; what else ends like them may be something else.
 _SURELY = re.compile(r"(^|/)((pytorch_model|flax_model|tf_model)[^/]*|[^/]*\.(safetensors|pdparams))$", re.IGNORECASE)
-#: How a shard of a TensorFlow checkpoint's data ends; the index beside it has the same name before that.
-SHARD = re.compile(r"\.data-[0-9]{5}-of-[0-9]{5}$")
-_INDEX = ".index"
-#: An index that is a checkpoint's even alone; search engines call theirs so as well.
-_CHECKPOINT = re.compile(r"(\.ckpt(-[0-9]+)?|(^|/)variables)\.index$")
 _TEXT = re.compile(r"(config\.json|vocab\.txt|tokenizer\.json|spiece\.model|30k-clean\.model)$", re.IGNORECASE)
-_ARCHIVE = re.compile(r"\.(zip|tar\.gz|tgz)$", re.IGNORECASE)
 #: Bytes of the largest text that is looked at.
 _MAX_TEXT = 32 << 20
 
@@ -74,20 +69,6 @@ class Material(NamedTuple):
     texts: Mapping[str, memoryview]
 
 
-def may_hold_weights(path: str) -> bool:
-    """Whether a file of that name is worth a look."""
-    return path.endswith(_INDEX) or any(pattern.search(path) for pattern in (_SINGLE, SHARD, _ARCHIVE))
-
-
-def loadable(paths: Collection[str]) -> list[str]:
-    """Return those of an artifact's, or an archive's, paths that are weights by their names: no archives."""
-    indexes = {SHARD.sub(_INDEX, path) for path in paths if SHARD.search(path)}
-    lone = {path for path in paths if SHARD.search(path) and SHARD.sub(_INDEX, path) not in paths}
-    return [
-        path for path in paths if _SINGLE.search(path) or _CHECKPOINT.search(path) or path in lone or path in indexes
-    ]
-
-
 def concerns(path: str) -> bool:
     """Whether a file of that name is read where weights are judged."""
     return _is_wanted(path) or may_hold_weights(path)
@@ -108,15 +89,15 @@ def whole(files: Iterable[HeldFile], paths: Iterable[str]) -> list[HeldFile]:
 
 def _checkpoint(path: str) -> str:
     """Return the prefix of the checkpoint that a file is of, by its name; empty where it is of none."""
-    if path.endswith(_INDEX):
-        return path.removesuffix(_INDEX)
+    if path.endswith(INDEX):
+        return path.removesuffix(INDEX)
     match = SHARD.search(path)
     return path[: match.start()] if match else ""
 
 
 def archives(files: Iterable[HeldFile]) -> list[HeldFile]:
     """Return those of an artifact's files that are archives."""
-    return [file for file in files if _ARCHIVE.search(file.path)]
+    return [file for file in files if is_archive(file.path)]
 
 
 def beside(files: Iterable[HeldFile]) -> Material:
@@ -127,6 +108,15 @@ def beside(files: Iterable[HeldFile]) -> Material:
     """
     wanted = [file for file in files if _is_wanted(file.path)]
     return _material({file.path: mapped(file.where) for file in wanted}, {file.path: file.sha256 for file in wanted})
+
+
+def is_index(file: HeldFile) -> bool:
+    """Whether a file is the index of a checkpoint, wherever its data are.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    return file.path.endswith(INDEX) and is_table(bytes(mapped(file.where)[-TAIL:]))
 
 
 def inside(archive: HeldFile, scratch: Path) -> Material:
@@ -156,7 +146,7 @@ def texts_beside(texts: Mapping[str, memoryview], name: str) -> dict[str, memory
 
 
 def _is_wanted(path: str) -> bool:
-    return any(pattern.search(path) for pattern in (_SINGLE, SHARD, _TEXT)) or path.endswith(_INDEX)
+    return any(pattern.search(path) for pattern in (SHARD, _TEXT)) or is_single(path) or path.endswith(INDEX)
 
 
 def _material(data: Mapping[str, memoryview], blobs: Mapping[str, str], archive: HeldFile | None = None) -> Material:
@@ -165,10 +155,10 @@ def _material(data: Mapping[str, memoryview], blobs: Mapping[str, str], archive:
     def weights(path: str, parts: tuple[memoryview, ...], *, surely: bool) -> Weights:
         if archive is None:
             return Weights(path, blobs[path], "", parts, surely)
-        return Weights(outer + path, archive.sha256, path.removesuffix(_INDEX), parts, surely)
+        return Weights(outer + path, archive.sha256, path.removesuffix(INDEX), parts, surely)
 
     found = [
-        weights(path, (view,), surely=bool(_SURELY.search(path))) for path, view in data.items() if _SINGLE.search(path)
+        weights(path, (view,), surely=bool(_SURELY.search(path))) for path, view in data.items() if is_single(path)
     ]
     found += [weights(path, parts, surely=True) for path, parts in _checkpoints(data)]
     texts = {outer + path: view for path, view in data.items() if _TEXT.search(path) and len(view) <= _MAX_TEXT}
@@ -182,7 +172,8 @@ def _checkpoints(data: Mapping[str, memoryview]) -> Iterator[tuple[str, tuple[me
         if match := SHARD.search(path):
             shards.setdefault(path[: match.start()], []).append(path)
     for path, view in data.items():
-        names = shards.pop(path.removesuffix(_INDEX), []) if path.endswith(_INDEX) else []
-        if names or _CHECKPOINT.search(path):
+        names = shards.pop(path.removesuffix(INDEX), []) if path.endswith(INDEX) else []
+        # Others call files so as well: search engines do.
+        if names or (path.endswith(INDEX) and is_table(bytes(view[-TAIL:]))):
             yield path, (view, *(data[name] for name in names))
     yield from ((path, (data[path],)) for names in shards.values() for path in names)

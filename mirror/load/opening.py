@@ -33,3 +33,20 @@ def mapped_file(file: IO[bytes]) -> memoryview:
     if not file.seek(0, 2):
         return memoryview(b"")  # nothing cannot be mapped
     return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def unreadable(path: Path) -> StoreError | None:
+    """Say why a file cannot be opened; None when it can."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        return StoreError(f"{path}: {error.strerror or repr(error)}")
+    return None
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file is there; one that may be, and cannot be reached, counts."""
+    try:
+        return path.exists()
+    except OSError:
+        return True

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.errors import StoreError, UsageError
 from mirror.formats.sniff import ARCHIVES, kind
-from mirror.load.material import SHARD, HeldFile, Weights, inside
+from mirror.load.material import HeldFile, Weights, inside
+from mirror.load.naming import SHARD
 from mirror.load.opening import mapped
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mirror.errors import FormatError
 from mirror.formats.checkpoint import check_total
 from mirror.formats.sniff import kind
-from mirror.load.material import SHARD
+from mirror.load.naming import SHARD
 
 if TYPE_CHECKING:
     from mirror.formats.checkpoint import Checkpoint
