@@ -91,7 +91,15 @@ def events(artifact: str, bodies: dict[str, bytes]) -> list[Event]:
                 },
             )
         )
+        found.append(Event("loaded", f"sha256:{digest}", unread(digest)))
     return found
+
+
+def unread(digest: str) -> dict[str, Any]:
+    """Return what a pull records of a file that is no weights, though it is called so."""
+    nothing = {"format": None, "family": None, "parameters": None, "roots": {}, "tensors": []}
+    findings = [["container", "note", "", "neither a zip nor a pickle, and nothing else that is known"]]
+    return {"sha256": digest, "member": "", "level": "load", "verdict": "unread", "findings": findings, **nothing}
 
 
 def model(name: str, bodies: dict[str, bytes]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Set
+
     from mirror.ledger import Holding
 
 
@@ -20,6 +22,7 @@ class ArtifactStatus:
         held: How many of them are held.
         failed: How many failed at the last try.
         disputed: How many have bytes in the quarantine, or authorities that contradict each other.
+        unsound: How many held files have weights in them that are not what their model needs.
         size: Bytes held.
         levels: Held files by evidence level.
         bundle: Whether it repeats the bytes of other artifacts.
@@ -35,6 +38,7 @@ class ArtifactStatus:
     held: int = 0
     failed: int = 0
     disputed: int = 0
+    unsound: int = 0
     size: int = 0
     levels: dict[str, int] = field(default_factory=dict)
     bundle: bool = False
@@ -43,8 +47,8 @@ class ArtifactStatus:
     code: str | None = None
     tensors: list[str] = field(default_factory=list)
 
-    def add(self, holding: Holding) -> None:
-        """Count the files of the artifact as it was listed."""
+    def add(self, holding: Holding, unsound: Set[str] = frozenset()) -> None:
+        """Count the files of the artifact as it was listed; those in the blobs ``unsound`` once more."""
         self.revision = holding.revision
         for file in holding.files:
             self.files += 1
@@ -52,6 +56,7 @@ class ArtifactStatus:
             self.disputed += file.state == "disputed"
             if file.state == "held":
                 self.held += 1
+                self.unsound += file.sha256 in unsound
                 self.waits = False
                 self.size += file.size or 0
                 self.levels[file.level or "?"] = self.levels.get(file.level or "?", 0) + 1

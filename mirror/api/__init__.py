@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 
 from mirror.api.base import Watch, ignore
 from mirror.api.drive import Driving
+from mirror.api.judging import Judging
 from mirror.api.keeping import Keeping
 from mirror.api.probing import Probing
-from mirror.api.proving import Proving
+from mirror.load.naming import may_hold_weights
 
 
-class Mirror(Proving, Keeping, Driving, Probing):
+class Mirror(Judging, Keeping, Driving, Probing):
     """One mirror: a folder with a catalog and a cache.
 
     Args:
@@ -76,7 +77,7 @@ class Mirror(Proving, Keeping, Driving, Probing):
             retries: Further tries in a row for a file that brings no new byte; then it is given up.
             retry_pause: Seconds before the first of them; each further pause is twice as long.
             dry_run: Stop after the plan.
-            no_verify: Do not look inside archives.
+            no_verify: Do not look inside archives and weights, and say nothing of what was found in them before.
             watch: Told of progress, from several threads.
             stop: Ends the pull when it is set; partials are kept.
 
@@ -111,21 +112,10 @@ class Mirror(Proving, Keeping, Driving, Probing):
         )
         stop = stop or Stop()
         with self._parts(stall=stall) as parts, abortable(stop, parts.openers.close):
-            after = None if no_verify else partial(self._prove_what_came, stop)
-            return pull(parts, request, watch=watch or ignore, stop=stop, after=after)
-
-    def _prove_what_came(self, stop: Stop, outcome: Outcome) -> None:
-        """Load the weights of every artifact of which something came."""
-        from mirror.compare.finding import Soundness
-        from mirror.sync.outcome import Problem
-
-        for proof in self.prove(*sorted(outcome.touched), stop=stop):
-            outcome.sound += proof.loaded.sound
-            outcome.findings += proof.warnings
-            for what in proof.unchecked:
-                outcome.unchecked.setdefault(what, []).append(proof.name)
-            if proof.loaded.verdict is Soundness.UNSOUND:
-                outcome.problems.append(Problem(proof.name, proof.error))
+            if no_verify:
+                return pull(parts, request, watch=watch or ignore, stop=stop)
+            after = partial(self._judge_weights, stop)
+            return pull(parts, request, watch=watch or ignore, stop=stop, after=after, concerns=may_hold_weights)
 
     def pull(self, *selectors: str, **options: Any) -> Path:
         """Pull what ``selectors`` name and return the folder with it.
@@ -185,8 +175,9 @@ class Mirror(Proving, Keeping, Driving, Probing):
             for a in artifacts
         }
         with self.reader() as reader:
+            bad = reader.loaded.unsound() if reader is not None else set()
             for holding in reader.holdings(list(counts)) if reader is not None else ():
-                counts[holding.artifact].add(holding)
+                counts[holding.artifact].add(holding, bad)
             unproved = [name for name, one in counts.items() if one.levels.get("first-seen")]
             if reader is not None and unproved:
                 from mirror.corroborate import corroborations

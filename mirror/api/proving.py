@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mirror.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Set
 
     from numpy.typing import NDArray
 
@@ -135,12 +135,24 @@ class Proving(Base):
         with self._parts(stall=stall) as parts, abortable(stop, parts.openers.close):
             return repair(parts, request, watch=watch or ignore, stop=stop)
 
-    def prove(self, *selectors: str, forward: bool = False, stop: threading.Event | None = None) -> Iterator[Proof]:
+    def prove(
+        self,
+        *selectors: str,
+        forward: bool = False,
+        only: Set[str] | None = None,
+        stop: threading.Event | None = None,
+    ) -> Iterator[Proof]:
         """Load every weight file that is held of what ``selectors`` name, and record what it is.
 
         Nothing of a file is run. Its container, structure, numbers and tokenizer are judged, and every
         tensor gets its canonical digest; see ``docs/verification.md``. ``forward`` also runs the model itself.
         What cannot be read is unsound and ``unread``; nothing is recorded of it.
+
+        Args:
+            selectors: What to load; everything without any.
+            forward: Whether the models are run as well.
+            only: sha256 of the blobs whose weights are judged; None for all.
+            stop: Ends it between two artifacts when set.
 
         Raises:
             SelectorError: A selector is malformed or names nothing.
@@ -153,7 +165,7 @@ class Proving(Base):
         with self.reader() as reader:
             if reader is not None:
                 shelf = Shelf(reader, self.store, self._scratch, self._ledger_if_ours)
-                yield from prove(shelf, artifacts, stop or threading.Event(), forward=forward)
+                yield from prove(shelf, artifacts, stop or threading.Event(), forward=forward, only=only)
 
     def second_opinions(self, *selectors: str, stop: threading.Event | None = None) -> Iterator[Opinion]:
         """Have ``transformers`` load and run the best weights held of each artifact; wants the extra ``transformers``.

@@ -71,7 +71,7 @@ def _row(one: ArtifactStatus) -> tuple[str, ...]:
     levels = ", ".join(
         click.style(f"{count} {level}", fg=_COLOURS.get(level)) for level, count in sorted(one.levels.items())
     )
-    for count, word in ((one.disputed, "disputed"), (one.failed, "failed")):
+    for count, word in ((one.unsound, "unsound"), (one.disputed, "disputed"), (one.failed, "failed")):
         if count:
             levels += (", " if levels else "") + click.style(f"{count} {word}", fg="red")
     for said in one.tensors[:1]:
@@ -95,6 +95,7 @@ def ls(workspace: Workspace, selectors: tuple[str, ...], *, missing: bool, paths
     minibert-mirror ls bert-tiny
     minibert-mirror ls source=google --paths
     """
+    unsound = workspace.mirror.unsound()
     for file in workspace.mirror.files(*selectors):
         if file.state != "held" and not missing:
             continue
@@ -108,6 +109,7 @@ def ls(workspace: Workspace, selectors: tuple[str, ...], *, missing: bool, paths
                     "size": file.size,
                     "sha256": file.sha256,
                     "level": file.level,
+                    "unsound": file.sha256 in unsound,
                     "revision": file.revision,
                     "blob": where,
                 }
@@ -116,7 +118,9 @@ def ls(workspace: Workspace, selectors: tuple[str, ...], *, missing: bool, paths
             click.echo(where or f"({file.state})")
         else:
             level = click.style(f"{file.level or file.state:<10}", fg=_COLOURS.get(file.level or ""))
-            click.echo(f"{level} {size(file.size):>10}  {(file.sha256 or '-')[:16]:<16}  {file.artifact}/{file.path}")
+            bad = click.style("  unsound", fg="red") if file.sha256 in unsound else ""
+            name = f"{file.artifact}/{file.path}{bad}"
+            click.echo(f"{level} {size(file.size):>10}  {(file.sha256 or '-')[:16]:<16}  {name}")
 
 
 @click.command()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mirror.cli.output import brief
-from mirror.errors import DisputedError, IntegrityError
+from mirror.cli.output import brief, many
+from mirror.errors import DisputedError, IntegrityError, UnsoundError
 from mirror.transfer.receipt import account_of
 
 if TYPE_CHECKING:
@@ -37,8 +37,13 @@ def show(problems: Sequence[Problem]) -> None:
         click.echo(f"  {hint}" if hint else "", err=True)
     if len(problems) > _MOST:
         click.echo(f"… and {len(problems) - _MOST} more; --json lists all", err=True)
-    ways = ", ".join(f"{number} {way}" for way, number in Counter(map(_word, problems)).most_common())
-    click.echo(f"{click.style('error', fg='red')}: {len(problems)} did not come: {ways}", err=True)
+    # Weights that are no good are held all the same.
+    absent = [problem for problem in problems if not isinstance(problem.error, UnsoundError)]
+    ways = ", ".join(f"{number} {way}" for way, number in Counter(map(_word, absent)).most_common())
+    said = [f"{len(absent)} did not come: {ways}"] if absent else []
+    if unsound := len(problems) - len(absent):
+        said.append(f"{many(unsound, 'weight file')} held, and not sound")
+    click.echo(f"{click.style('error', fg='red')}: {'; '.join(said)}", err=True)
 
 
 def _lines(problem: Problem) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mirror.cli.output import and_more, brief, emit, for_a_person, json_option, many, quiet_option, remark, size
+from mirror.errors import UnsoundError
 
 if TYPE_CHECKING:
     from mirror.catalog import Catalog
@@ -243,9 +244,10 @@ def _print_summary(outcome: Outcome, catalog: Catalog, *, quiet: bool) -> None:
     plan = outcome.plan
     if plan is None or quiet:
         return
-    if plan.empty and not outcome.problems:
+    if plan.empty and all(isinstance(problem.error, UnsoundError) for problem in outcome.problems):
         verb = "is" if plan.held_files == 1 else "are"
-        click.echo(f"nothing to do: {many(plan.held_files, 'file')} {verb} held, {size(plan.held_bytes)}")
+        nothing = "nothing to fetch" if outcome.problems or outcome.sound else "nothing to do"
+        click.echo(f"{nothing}: {many(plan.held_files, 'file')} {verb} held, {size(plan.held_bytes)}")
     else:
         levels = ", ".join(f"{count} {level}" for level, count in sorted(outcome.levels.items()))
         came = [f"{many(outcome.stored, 'file')} came"] if outcome.stored else []

@@ -17,6 +17,12 @@ _VOTES = """
 SELECT blob, member, count(*) FROM tensors
 WHERE sha256 IN (SELECT value FROM json_each(?)) GROUP BY blob, member
 """
+# Of what was loaded and is not unsound nothing is said: that is nearly all.
+_DOUBTS = """
+SELECT asked.value, weights.verdict FROM json_each(?) AS asked
+LEFT JOIN weights ON weights.blob = asked.value
+WHERE weights.verdict IS NULL OR weights.verdict = 'unsound'
+"""
 _LEVELS = ("stat", "load", "forward")
 _JUDGED = """
 SELECT json_extract(detail, '$.sha256'), max(at) FROM events
@@ -42,6 +48,25 @@ class WeightQuestions:
             LedgerError: The ledger cannot be read.
         """
         return tuple(self._rows(_row, f"{_WEIGHTS} WHERE blob = ? ORDER BY member", sha256))
+
+    def doubts(self, blobs: Iterable[str]) -> tuple[set[str], set[str]]:
+        """Return which of ``blobs`` were found unsound, and which nobody has looked into yet.
+
+        Raises:
+            LedgerError: The ledger cannot be read.
+        """
+        found: tuple[set[str], set[str]] = (set(), set())
+        for blob, verdict in self._rows(tuple, _DOUBTS, json.dumps(sorted(blobs))):
+            found[verdict is None].add(blob)
+        return found
+
+    def unsound(self) -> set[str]:
+        """Return the blobs of which some weights are unsound.
+
+        Raises:
+            LedgerError: The ledger cannot be read.
+        """
+        return {blob for (blob,) in self._rows(tuple, "SELECT blob FROM weights WHERE verdict = 'unsound'")}
 
     def all(self) -> Iterator[WeightsRow]:
         """Yield what was found in every blob that was ever loaded.

@@ -182,7 +182,7 @@ class _Work:
             if insides is not None and insides.members:
                 entries.append(Entry(rows.members(receipt.sha256, insides.members)))
             self._recorder.put(*entries)
-            self._count(receipt.evidence.level, wire_bytes=receipt.wire_bytes)
+            self._count(file, receipt.evidence.level, wire_bytes=receipt.wire_bytes)
             path = None if receipt.data is not None else parts.store.blob_path(receipt.sha256)
             return Held(receipt.sha256, path, receipt.data, receipt.digests)
 
@@ -207,7 +207,7 @@ class _Work:
             if sha256 and level and self._parts.store.find(sha256):
                 # Its row stays: that process saw the reply, and what the publisher said in it.
                 held = self._held(sha256)
-                self._count(Level(level), adopted=True)
+                self._count(file, Level(level), adopted=True)
                 self._watch(Done(file, adopt(file, held).size))
                 return held
         if file.sha256 and self._parts.store.find(file.sha256):
@@ -228,13 +228,14 @@ class _Work:
         refuse_lookalike(file.path, held.sha256, self._refused[file.artifact])
         judged = adopt(file, held)
         self._recorder.put(Entry(rows.adopted(judged)))
-        self._count(judged.evidence.level, adopted=True)
+        self._count(file, judged.evidence.level, adopted=True)
         self._watch(Done(file, judged.size))
         return held
 
-    def _count(self, level: Level, *, wire_bytes: int = 0, adopted: bool = False) -> None:
+    def _count(self, file: RemoteFile, level: Level, *, wire_bytes: int = 0, adopted: bool = False) -> None:
         with self._lock:
             self._outcome.levels[level.value] = self._outcome.levels.get(level.value, 0) + 1
+            self._outcome.came.add(file.artifact)
             self._outcome.wire_bytes += wire_bytes
             self._outcome.stored += not adopted
             self._outcome.adopted += adopted

@@ -166,8 +166,8 @@ def _take(
     if holding is not None and old is not None:
         kept = as_before(listing, holding, old, parts.store) - other
         states = {state.path: state for state in holding.files}
-        found.held_files += len(kept)
-        found.held_bytes += sum(states[path].size or 0 for path in kept)
+        for path in sorted(kept):
+            found.hold(states[path])
         # What only one of two narrowings leaves out says nothing about the source.
         before = old._replace(files=narrow(old.files, formats))
         after = listing._replace(files=narrow(listing.files, holding.narrowed or ()))

@@ -16,6 +16,7 @@ from mirror.errors import (
 
 if TYPE_CHECKING:
     from mirror.catalog import Artifact
+    from mirror.ledger import FileState
     from mirror.model import Event
     from mirror.plan import Plan
 
@@ -65,7 +66,7 @@ class Planned(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """One artifact or file that did not come, and why."""
+    """One artifact or file that did not come, or is not what it should be, and why."""
 
     subject: str
     error: MirrorError
@@ -100,7 +101,9 @@ class Outcome:
         stored: Files that came from a source and were stored.
         wire_bytes: Body bytes that were received for them.
         adopted: Files whose bytes were here already.
-        problems: What did not come, and why.
+        came: Names of the artifacts of which something came.
+        noted: Files that were held before and that the caller wanted to know of.
+        problems: What did not come or came and is no good, and why.
         events: What the ledger has still to be told.
         changes: What ``--update`` found.
         levels: How many of the files that came are known how well.
@@ -115,6 +118,8 @@ class Outcome:
     stored: int = 0
     wire_bytes: int = 0
     adopted: int = 0
+    came: set[str] = field(default_factory=set)
+    noted: list[FileState] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
@@ -124,14 +129,6 @@ class Outcome:
     findings: list[str] = field(default_factory=list)
     unchecked: dict[str, list[str]] = field(default_factory=dict)
     seconds: float = 0.0
-
-    @property
-    def touched(self) -> set[str]:
-        """Names of the artifacts of which something came, or was to come."""
-        if self.plan is None:
-            return set()
-        files = [file for task in self.plan.fetch for file in (task.file, *task.twins)]
-        return {file.artifact for file in (*files, *[adoption.file for adoption in self.plan.adopt])}
 
     def gravest(self) -> MirrorError | None:
         """Return the error that decides the exit code; None when everything came."""
@@ -156,7 +153,9 @@ class Outcome:
             if len(self.problems) == 1:
                 raise gravest
             family = next(family for family in _GRAVEST if isinstance(gravest, family))
-            raise family(f"{len(self.problems)} things did not come; the gravest: {gravest}", hint=gravest.hint)
+            raise family(
+                f"{len(self.problems)} things are not as they should be; the gravest: {gravest}", hint=gravest.hint
+            )
         if strict and self.plan is not None and self.plan.waiting:
             names = ", ".join(self.plan.waiting[:3]) + (", …" if len(self.plan.waiting) > 3 else "")
             raise WaitingError(f"waiting for a person: {names}")

@@ -36,6 +36,7 @@ def pull(
     watch: Callable[[Progress | Planned], None],
     stop: Stop,
     after: Callable[[Outcome], None] | None = None,
+    concerns: Callable[[str], bool] | None = None,
 ) -> Outcome:
     """Do what ``request`` asks.
 
@@ -44,7 +45,9 @@ def pull(
         request: What is asked for.
         watch: Told of progress, from several threads.
         stop: Ends everything soon when it is set; partials are kept.
-        after: Called when something has come and is recorded, before other mirrors are told of it.
+        after: Called when something has come and is recorded, before other mirrors are told of it; and when a file
+            was noted.
+        concerns: Says of a path whether its file is noted in the outcome, when it was held before.
 
     Returns:
         What came, and every problem; a single file's problem is never raised.
@@ -63,7 +66,7 @@ def pull(
             reader = opened.enter_context(parts.reader())
         since = reader.head().seq if reader is not None else 0
         automatic = [a for a in request.artifacts if not a.waits_for_person]
-        found = survey(reader, automatic, parts.store, parts.lock, request)
+        found = survey(reader, automatic, parts.store, parts.lock, request, concerns)
         peer = _meet(parts, request, found, outcome)
         if found.unlisted and request.offline and not request.locked:
             outcome.problems += [Problem(a.name, _offline(a.name, "was never listed")) for a in found.unlisted]
@@ -75,6 +78,7 @@ def pull(
             from mirror.sync.pins import recorded
 
             outcome.events += recorded(found, reader, parts.store)
+        outcome.noted = found.noted
         outcome.plan = plan = _plan(parts, request, found, reader, outcome)
     if not request.dry_run and not stop.is_set() and (not plan.empty or outcome.events):
         from mirror.sync.fetch import fetch
@@ -85,7 +89,7 @@ def pull(
     outcome.seconds = time.monotonic() - begun
     if not request.dry_run and not stop.is_set():
         try:
-            if after is not None and (outcome.stored or outcome.adopted):
+            if after is not None and (outcome.came or outcome.noted):
                 after(outcome)
         finally:
             tell(parts, outcome.notes)

@@ -14,7 +14,7 @@ from mirror.sources.narrow import keeps
 from mirror.wire import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from mirror.catalog import Artifact
     from mirror.ledger import FileState, Holding, Reader
@@ -34,6 +34,8 @@ class Survey:
         unlisted: Artifacts whose files nobody has listed yet, or not in full.
         denied: Held files that a pin of today contradicts; they are wanted again.
         confirmed: Held files that a pin of today confirms, and that were not known as pinned.
+        concerns: Says of a path whether its file is worth a note in ``noted``, when it is held.
+        noted: Those files.
     """
 
     held_files: int = 0
@@ -42,9 +44,25 @@ class Survey:
     unlisted: list[Artifact] = field(default_factory=list)
     denied: list[RemoteFile] = field(default_factory=list)
     confirmed: list[RemoteFile] = field(default_factory=list)
+    concerns: Callable[[str], bool] | None = None
+    noted: list[FileState] = field(default_factory=list)
+
+    def hold(self, state: FileState) -> None:
+        """Count a file that is held."""
+        self.held_files += 1
+        self.held_bytes += state.size or 0
+        if self.concerns is not None and self.concerns(state.path):
+            self.noted.append(state)
 
 
-def survey(reader: Reader | None, artifacts: Sequence[Artifact], store: Store, lock: Lock, request: Request) -> Survey:
+def survey(
+    reader: Reader | None,
+    artifacts: Sequence[Artifact],
+    store: Store,
+    lock: Lock,
+    request: Request,
+    concerns: Callable[[str], bool] | None = None,
+) -> Survey:
     """Look at what is held of ``artifacts``.
 
     Args:
@@ -53,12 +71,13 @@ def survey(reader: Reader | None, artifacts: Sequence[Artifact], store: Store, l
         store: Where blobs would be.
         lock: Pins, which count as claims.
         request: For its formats, and whether sources are asked again.
+        concerns: Says of a path whether its file is to be noted, when it is held.
 
     Raises:
         LedgerError: The ledger cannot be read.
         StoreError: The store cannot be read.
     """
-    found = Survey()
+    found = Survey(concerns=concerns)
     holdings = {} if reader is None else {h.artifact: h for h in reader.holdings([a.name for a in artifacts])}
     for artifact in artifacts:
         holding = holdings.get(artifact.name)
@@ -92,8 +111,7 @@ def _look(
         if said - {state.sha256}:
             denied[state.path] = state
             continue
-        found.held_files += 1
-        found.held_bytes += state.size or 0
+        found.hold(state)
         if said and state.level != Level.PINNED:
             confirmed.add(state.path)
     if not (missing or denied or confirmed):
