@@ -1,4 +1,7 @@
-"""Files whose bytes are here already: judged by their own claims, recorded, not fetched."""
+"""Files whose bytes are here already: judged by their own claims, recorded, not fetched.
+
+Or put away, where a blob has not even the size that was recorded.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.digests import BLOCKS_FROM, MultiDigest, algorithms_for, digest_file
-from mirror.errors import DisputedError, IntegrityError, StoreError
+from mirror.errors import DisputedError, IntegrityError, ReadOnlyStoreError, StoreError
 from mirror.evidence import Evidence, judge
+from mirror.model import Event
 from mirror.transfer.receipt import Account
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from mirror.ledger import FileState
     from mirror.model import Digest, RemoteFile
+    from mirror.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,32 @@ def adopt(file: RemoteFile, held: Held) -> Judged:
         error.account = Account(digests=digests, evidence=evidence)
         raise error
     return Judged(file, held.sha256, size, digests, blocks, evidence)
+
+
+def put_away(states: Iterable[FileState], store: Store) -> list[Event]:
+    """Move the blobs of ``states``, which have another size than was recorded, to the quarantine, as ``verify`` does.
+
+    Returns:
+        Events for the ledger. Where the store cannot be written, the blobs stay.
+
+    Raises:
+        StoreError: A blob cannot be moved.
+    """
+    events = []
+    for sha256, size in {state.sha256: state.size for state in states if state.sha256}.items():
+        evidence = {"expected": {"sha256": sha256, "size": size}, "found_by": "pull"}
+        path = store.blob_path(sha256)
+        try:
+            store.quarantine(path, evidence)
+        except ReadOnlyStoreError:
+            continue
+        except StoreError as error:
+            # Whoever else found it bad may just have done so.
+            if not isinstance(error.__cause__, FileNotFoundError) or path.exists():
+                raise
+        detail = {"sha256": sha256, "level": "stat", "verdict": "resized"}
+        events.append(Event("verified", f"sha256:{sha256}", detail))
+    return events
 
 
 def _known(held: Held, wanted: frozenset[str]) -> tuple[Mapping[str, Digest], int, tuple[int, ...]]:

@@ -164,7 +164,7 @@ def _take(
     events = [rows.listed(listing, source=source, narrowed=formats)]
     kept: set[str] = set()
     if holding is not None and old is not None:
-        kept = as_before(listing, holding, old, parts.store) - other
+        kept = as_before(listing, holding, old, found, parts.store) - other
         states = {state.path: state for state in holding.files}
         for path in sorted(kept):
             found.hold(states[path])

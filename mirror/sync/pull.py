@@ -74,6 +74,10 @@ def pull(
             from mirror.sync.listing import list_all
 
             outcome.events += list_all(parts, request, found, reader, outcome, peer=peer, stop=stop)
+        if found.resized and not request.dry_run:
+            from mirror.sync.adopt import put_away
+
+            outcome.events += put_away(found.resized, parts.store)
         if reader is not None and (found.confirmed or found.denied):
             from mirror.sync.pins import recorded
 
@@ -150,11 +154,15 @@ def _permitted(wanted: list[RemoteFile], request: Request, outcome: Outcome) -> 
 
 def _locate(parts: Parts, reader: Reader | None, digest: Digest) -> str | None:
     """Return the sha256 of a blob in the store with that strong digest."""
-    sha256: str | None = digest.hex
-    if digest.algorithm != "sha256":
-        row = reader.blob_by_digest(digest) if reader is not None else None
-        sha256 = row.sha256 if row is not None and row.verdict in {None, "intact"} else None
-    return sha256 if sha256 and parts.store.find(sha256) else None
+    sha256: str | None = digest.hex if digest.algorithm == "sha256" else None
+    if sha256 and parts.store.find(sha256) is None:
+        return None
+    row = reader.blob_by_digest(digest) if reader is not None else None
+    if sha256 is None and row is not None and row.verdict in {None, "intact"}:
+        sha256 = row.sha256
+    blob = parts.store.find(sha256) if sha256 else None
+    # One of another size is none: a pull puts it away, but a dry run does not.
+    return sha256 if blob is not None and (row is None or row.size in {None, blob.size}) else None
 
 
 def _denied(file: RemoteFile) -> MirrorError:

@@ -34,6 +34,7 @@ class Survey:
         unlisted: Artifacts whose files nobody has listed yet, or not in full.
         denied: Held files that a pin of today contradicts; they are wanted again.
         confirmed: Held files that a pin of today confirms, and that were not known as pinned.
+        resized: Held files whose blobs have another size than was recorded; they are wanted again.
         concerns: Says of a path whether its file is worth a note in ``noted``, when it is held.
         noted: Those files.
     """
@@ -44,6 +45,7 @@ class Survey:
     unlisted: list[Artifact] = field(default_factory=list)
     denied: list[RemoteFile] = field(default_factory=list)
     confirmed: list[RemoteFile] = field(default_factory=list)
+    resized: list[FileState] = field(default_factory=list)
     concerns: Callable[[str], bool] | None = None
     noted: list[FileState] = field(default_factory=list)
 
@@ -53,6 +55,15 @@ class Survey:
         self.held_bytes += state.size or 0
         if self.concerns is not None and self.concerns(state.path):
             self.noted.append(state)
+
+    def has(self, state: FileState, store: Store) -> bool:
+        """Whether a file is held, as far as the size of its blob tells; what has another size is noted."""
+        if state.state != "held" or not state.sha256 or (blob := store.find(state.sha256)) is None:
+            return False
+        if state.size not in {None, blob.size}:
+            self.resized.append(state)
+            return False
+        return True
 
 
 def survey(
@@ -104,7 +115,7 @@ def _look(
     for state in holding.files:
         if formats and not keeps(state.path, formats):
             continue
-        if state.state != "held" or not state.sha256 or not store.find(state.sha256):
+        if not found.has(state, store):
             missing[state.path] = state
             continue
         said = {pin.hex for pin in _pinned(pins.get(state.path, ()), lock, state)}
@@ -158,18 +169,14 @@ def pins_of(artifact: Artifact) -> Mapping[str, tuple[Claim, ...]]:
     return {file.path: claims for file in artifact.files if (claims := file.claims())}
 
 
-def as_before(listing: Listing, holding: Holding, old: Listing, store: Store) -> set[str]:
+def as_before(listing: Listing, holding: Holding, old: Listing, found: Survey, store: Store) -> set[str]:
     """Return the paths of ``listing`` that are held and still promise the same."""
     states = {state.path: state for state in holding.files}
     before = {file.path: file for file in old.files}
     return {
         file.path
         for file in listing.files
-        if _same(before.get(file.path), file)
-        and (state := states.get(file.path)) is not None
-        and state.state == "held"
-        and state.sha256
-        and store.find(state.sha256)
+        if file.path in states and found.has(states[file.path], store) and _same(before.get(file.path), file)
     }
 
 
