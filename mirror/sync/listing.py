@@ -18,7 +18,7 @@ from mirror.sync.again import moved, seen
 from mirror.sync.outcome import Change, Outcome, Problem, Request
 from mirror.sync.patience import policy_of
 from mirror.sync.pool import Pool
-from mirror.sync.survey import Survey, as_before, of_today, pins_of, widened, with_claims
+from mirror.sync.survey import Survey, as_before, is_pinned, of_today, pins_of, widened, with_claims
 from mirror.transfer.retry import Tries, after_failure
 
 if TYPE_CHECKING:
@@ -162,9 +162,13 @@ def _take(
     holding = next(iter(reader.holdings([artifact.name])), None) if reader is not None else None
     formats = widened(holding, request.formats)
     events = [rows.listed(listing, source=source, narrowed=formats)]
+    pins = pins_of(artifact)
+    promised = [with_claims(file, pins.get(file.path, ()), parts.lock) for file in listing.files]
     kept: set[str] = set()
     if holding is not None and old is not None:
         kept = as_before(listing, holding, old, found, parts.store) - other
+        if request.locked:
+            kept &= {file.path for file in promised if is_pinned(file)}
         states = {state.path: state for state in holding.files}
         for path in sorted(kept):
             found.hold(states[path])
@@ -174,12 +178,7 @@ def _take(
         if (change := changes(before, after, other)) is not None:
             outcome.changes.append(change)
             events.append(rows.updated(change))
-    pins = pins_of(artifact)
-    found.wanted += [
-        with_claims(file, pins.get(file.path, ()), parts.lock)
-        for file in listing.files
-        if file.path not in kept and keeps(file.path, request.formats)
-    ]
+    found.wanted += [file for file in promised if file.path not in kept and keeps(file.path, request.formats)]
     return events
 
 

@@ -12,11 +12,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from mirror.errors import MirrorError, OfflineError, UnpinnedError
-from mirror.evidence import PINS
 from mirror.plan import Plan, make_plan
 from mirror.sync.outcome import Outcome, Planned, Problem, Request
 from mirror.sync.peers import is_behind, tell
-from mirror.sync.survey import Survey, survey
+from mirror.sync.survey import Survey, is_pinned, survey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,19 +68,12 @@ def pull(
         found = survey(reader, automatic, parts.store, parts.lock, request, concerns)
         peer = _meet(parts, request, found, outcome)
         if found.unlisted and request.offline and not request.locked:
-            outcome.problems += [Problem(a.name, _offline(a.name, "was never listed")) for a in found.unlisted]
+            outcome.problems += [Problem(a.name, _unlisted(a.name, found)) for a in found.unlisted]
         elif found.unlisted:
             from mirror.sync.listing import list_all
 
             outcome.events += list_all(parts, request, found, reader, outcome, peer=peer, stop=stop)
-        if found.resized and not request.dry_run:
-            from mirror.sync.adopt import put_away
-
-            outcome.events += put_away(found.resized, parts.store)
-        if reader is not None and (found.confirmed or found.denied):
-            from mirror.sync.pins import recorded
-
-            outcome.events += recorded(found, reader, parts.store)
+        _settle(parts, request, found, reader, outcome)
         outcome.noted = found.noted
         outcome.plan = plan = _plan(parts, request, found, reader, outcome)
     if not request.dry_run and not stop.is_set() and (not plan.empty or outcome.events):
@@ -98,6 +90,23 @@ def pull(
         finally:
             tell(parts, outcome.notes)
     return outcome
+
+
+def _settle(parts: Parts, request: Request, found: Survey, reader: Reader | None, outcome: Outcome) -> None:
+    """Take up what is to be recorded of files that were held, before anything is fetched."""
+    if found.edited:
+        from mirror.sync import edited
+
+        outcome.events += edited.recorded(found.edited)
+        outcome.changes += [edit.change for edit in found.edited if edit.change is not None]
+    if found.resized and not request.dry_run:
+        from mirror.sync.adopt import put_away
+
+        outcome.events += put_away(found.resized, parts.store)
+    if reader is not None and (found.confirmed or found.denied):
+        from mirror.sync import pins
+
+        outcome.events += pins.recorded(found, reader, parts.store)
 
 
 def _recover(parts: Parts, reader: Reader | None, outcome: Outcome) -> None:
@@ -145,7 +154,7 @@ def _permitted(wanted: list[RemoteFile], request: Request, outcome: Outcome) -> 
         return wanted
     permitted = []
     for file in wanted:
-        if any(c.authority in PINS and c.digest.algorithm == "sha256" for c in file.claims):
+        if is_pinned(file):
             permitted.append(file)
         else:
             outcome.problems.append(Problem(str(file), UnpinnedError(f"{file} has no pin, and --locked was asked for")))
@@ -169,6 +178,11 @@ def _denied(file: RemoteFile) -> MirrorError:
     from mirror.sync.pins import denial
 
     return denial(file)
+
+
+def _unlisted(name: str, found: Survey) -> OfflineError:
+    formats = found.narrowed.get(name)
+    return _offline(name, f"is held only in {', '.join(formats)}" if formats else "was never listed")
 
 
 def _offline(name: str, why: str) -> OfflineError:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from mirror.errors import CatalogError
+from mirror.evidence import PINS
 from mirror.model import Authority, Claim, Digest, Level, Listing, RemoteFile
 from mirror.sources.narrow import keeps
 from mirror.wire import redact
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from mirror.ledger import FileState, Holding, Reader
     from mirror.lock import Lock
     from mirror.store import Store
+    from mirror.sync.edited import Edited
     from mirror.sync.outcome import Request
 
 
@@ -32,6 +35,8 @@ class Survey:
         held_bytes: Their sizes, added up.
         wanted: Files that are known and not held, with every claim on them.
         unlisted: Artifacts whose files nobody has listed yet, or not in full.
+        narrowed: Of those that were listed in part, the formats that were.
+        edited: Artifacts of which the catalog lists others than it did; what is new is among the wanted.
         denied: Held files that a pin of today contradicts; they are wanted again.
         confirmed: Held files that a pin of today confirms, and that were not known as pinned.
         resized: Held files whose blobs have another size than was recorded; they are wanted again.
@@ -43,6 +48,8 @@ class Survey:
     held_bytes: int = 0
     wanted: list[RemoteFile] = field(default_factory=list)
     unlisted: list[Artifact] = field(default_factory=list)
+    narrowed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    edited: list[Edited] = field(default_factory=list)
     denied: list[RemoteFile] = field(default_factory=list)
     confirmed: list[RemoteFile] = field(default_factory=list)
     resized: list[FileState] = field(default_factory=list)
@@ -92,11 +99,40 @@ def survey(
     holdings = {} if reader is None else {h.artifact: h for h in reader.holdings([a.name for a in artifacts])}
     for artifact in artifacts:
         holding = holdings.get(artifact.name)
-        if holding is None or request.update or _too_narrow(holding, request.formats):
+        if holding is None or reader is None or request.update:
             found.unlisted.append(artifact)
-        elif reader is not None:
-            _look(found, artifact, holding, reader, store, lock, request.formats)
+        elif artifact.kind == "http":
+            _look_by_catalog(found, artifact, holding, reader, store, lock, request)
+        elif _too_narrow(holding, request.formats):
+            found.unlisted.append(artifact)
+            found.narrowed[artifact.name] = holding.narrowed or ()
+        else:
+            _look(found, artifact, holding, reader, store, lock, request)
     return found
+
+
+def _look_by_catalog(
+    found: Survey,
+    artifact: Artifact,
+    holding: Holding,
+    reader: Reader,
+    store: Store,
+    lock: Lock,
+    request: Request,
+) -> None:
+    """Look at what is held of an artifact whose files the catalog lists, as it does today."""
+    edit = None
+    by_lock = request.locked and artifact.name in lock.listings
+    if not by_lock and {file.path for file in artifact.files} != {state.path for state in holding.files}:
+        from mirror.sync.edited import edited
+
+        try:
+            edit = edited(artifact, holding, request.formats, reader)
+        except CatalogError:
+            found.unlisted.append(artifact)  # whoever lists it says why not
+            return
+        found.edited += [edit] if edit is not None else []
+    _look(found, artifact, holding, reader, store, lock, request, edit)
 
 
 def _look(
@@ -106,31 +142,36 @@ def _look(
     reader: Reader,
     store: Store,
     lock: Lock,
-    formats: Sequence[str],
+    request: Request,
+    edit: Edited | None = None,
 ) -> None:
     pins = pins_of(artifact)
     confirmed: set[str] = set()
-    missing: dict[str, FileState] = {}
+    missing: dict[str, str | None] = dict.fromkeys(edit.added) if edit is not None else {}
     denied: dict[str, FileState] = {}
     for state in holding.files:
-        if formats and not keeps(state.path, formats):
+        if (request.formats and not keeps(state.path, request.formats)) or (edit and state.path in edit.removed):
             continue
         if not found.has(state, store):
-            missing[state.path] = state
+            missing[state.path] = state.sha256
             continue
         said = {pin.hex for pin in _pinned(pins.get(state.path, ()), lock, state)}
         if said - {state.sha256}:
             denied[state.path] = state
+            continue
+        if request.locked and not said:
+            # As if it were not here: nothing that has no pin is taken, and so it is said.
+            missing[state.path] = state.sha256
             continue
         found.hold(state)
         if said and state.level != Level.PINNED:
             confirmed.add(state.path)
     if not (missing or denied or confirmed):
         return
-    listing = reader.listing(artifact.name)
+    listing = edit.listing if edit is not None else reader.listing(artifact.name)
     for file in of_today(listing.files if listing else (), artifact):
         if file.path in missing:
-            found.wanted.append(with_claims(file, pins.get(file.path, ()), lock, missing[file.path].sha256))
+            found.wanted.append(with_claims(file, pins.get(file.path, ()), lock, missing[file.path]))
         elif file.path in denied:
             # What we saw first must yield to a pin: whoever wrote that knew more.
             found.wanted.append(with_claims(file, pins.get(file.path, ()), lock))
@@ -162,6 +203,11 @@ def with_claims(file: RemoteFile, pins: Iterable[Claim], lock: Lock, seen: str |
     first = (Claim(Digest("sha256", seen), Authority.LEDGER, "first contact"),) if seen else ()
     claims = dict.fromkeys((*file.claims, *pins, *lock.claims(file), *first))
     return file if len(claims) == len(file.claims) else replace(file, claims=tuple(claims))
+
+
+def is_pinned(file: RemoteFile) -> bool:
+    """Whether the catalog or the lock says which bytes a file has."""
+    return any(claim.authority in PINS and claim.digest.algorithm == "sha256" for claim in file.claims)
 
 
 def pins_of(artifact: Artifact) -> Mapping[str, tuple[Claim, ...]]:
