@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
 #: ``bert`` is TinyBERT's architecture too; ``classifier`` is DistilBERT fine-tuned for two classes.
 ARCHITECTURES = ("bert", "tinybert", "distilbert", "distilbert-classifier", "albert")
-#: Standard deviation of the weights, as BERT's initialiser has it.
+#: Standard deviation of the weights: of a few as BERT's initialiser has it, of more, which show how they are
+#: distributed, about as training leaves it. Otherwise whoever looks takes them for fresh ones.
 SPREAD = 0.02
+TRAINED_SPREAD = 0.03
+_ENOUGH_TO_SHOW = 4096
 _UNIFORM_SPREAD = (4 / 12) ** 0.5 * 65536
 
 
@@ -210,5 +213,6 @@ def values(spec: TensorSpec, *, seed: int, model: str) -> NDArray[np.float32]:
     summed = bits.astype("<u8").view("<u2").reshape(-1, 4).sum(axis=1, dtype=np.int32) - 131070
     is_norm = len(spec.shape) == 1 and spec.name.endswith("orm.weight")
     centre = 1.0 if is_norm else 0.0  # norms scale by about one
-    numbers: NDArray[np.float32] = (summed * (SPREAD / _UNIFORM_SPREAD) + centre).astype(np.float32)
+    spread = SPREAD if spec.count < _ENOUGH_TO_SHOW else TRAINED_SPREAD
+    numbers: NDArray[np.float32] = (summed * (spread / _UNIFORM_SPREAD) + centre).astype(np.float32)
     return numbers.reshape(spec.shape)
