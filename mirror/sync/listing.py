@@ -55,7 +55,9 @@ def list_all(
     offered = _offered(parts, request, found, reader, peer)
     answers: dict[str, Listing | MirrorError] = {**offered}
     known = (
-        {a.name: seen(reader, a.name) for a in found.unlisted if a.kind == "http"} if reader and request.update else {}
+        {a.name: seen(reader, a.name, parts.store) for a in found.unlisted if a.kind == "http"}
+        if reader and request.update
+        else {}
     )
     formats = {name: widened(holding, request.formats) for name, holding in _holdings(found, reader).items()}
     changed: dict[str, frozenset[str]] = {}

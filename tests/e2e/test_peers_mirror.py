@@ -119,6 +119,22 @@ def test_the_publishers_word_comes_with_an_update_and_no_weights_are_fetched_aga
     assert not [path for path in two.from_publishers() if path.endswith("model.safetensors")]
 
 
+@pytest.mark.parametrize("how", ["folder", "http"])
+def test_what_a_peer_gave_of_a_publisher_who_lists_nothing_is_held_against_its_digests(two: Two, how: str) -> None:
+    new = two.fresh()
+    new.sync("tiny@google", peer=str(two.old.place.root) if how == "folder" else served(two))
+    outcome = new.sync("tiny@google", update=True)
+    # Google gives md5 and crc32c, which nobody had computed; a peer's ETag means nothing to anybody else.
+    assert (outcome.changes, outcome.stored, outcome.problems) == ([], 0, [])
+    assert [e.range for e in two.server.requests() if e.host == "google"] == ["bytes=0-0"]
+    world = two.server.world
+    assert isinstance(world, World)
+    world.add_object("google", "/tiny.bin", b"FROM GOOGLE")
+    outcome = new.sync("tiny@google", update=True)
+    assert [change.changed for change in outcome.changes] == [("tiny.bin",)]
+    assert held(new)["tiny@google/tiny.bin"][1] == b"FROM GOOGLE"
+
+
 def test_an_update_fetches_nothing_again_that_is_promised_as_before(two: Two) -> None:
     outcome = two.old.sync("tiny", update=True)
     assert (outcome.stored, outcome.adopted, outcome.changes) == (0, 0, [])
