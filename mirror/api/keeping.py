@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mirror.errors import LedgerError
+from mirror.errors import LedgerError, TamperedError
 from mirror.lock import Lock, pinned
 from mirror.model import Event
 
@@ -60,17 +60,24 @@ class Keeping(Base):
     def plan_gc(self, *, quarantine: bool = False, partial_days: float | None = None) -> GcPlan:
         """Return what no artifact, and no pin of the lock, needs; nothing is deleted.
 
+        Before a blob is named, the whole ledger is checked, 66 µs an event: what is needed is read from its state
+        tables, and a row that is lost there would give away bytes that the events still promise.
+
         Args:
             quarantine: Also the evidence of disputed files.
             partial_days: Also partials that nobody has touched for so many days.
 
         Raises:
             StoreError: The store cannot be read.
-            LedgerError: The ledger cannot be read.
+            LedgerError: The ledger cannot be read, or does not know what the store holds.
+            TamperedError: It is not what was written, and a blob would go by what it says.
         """
         self._check_complete()
         older = None if partial_days is None else partial_days * 86400
-        return self.store.plan_gc(self._needed(), quarantine=quarantine, partial_older_than=older)
+        plan = self.store.plan_gc(self._needed(), quarantine=quarantine, partial_older_than=older)
+        if any(item.kind == "blob" for item in plan.items):
+            self._check_believable()
+        return plan
 
     def run_gc(self, plan: GcPlan) -> tuple[GcItem, ...]:
         """Delete what ``plan`` says and is still not needed; return what went.
@@ -110,6 +117,20 @@ class Keeping(Base):
                     "the ledger does not know what the store holds, so nothing can be said to be unneeded",
                     hint="`minibert-mirror pull` of what you want to keep records it again",
                 )
+
+    def _check_believable(self) -> None:
+        """Refuse to judge what is needed by state tables that the events do not bear out."""
+        with self.reader() as reader:
+            try:
+                if reader is not None:
+                    reader.verify()
+            except TamperedError as error:
+                raise TamperedError(
+                    f"nothing can be said to be unneeded: {error}",
+                    problems=error.problems,
+                    hint=f"put a sound copy of {self.place.ledger.name} back; or move it and its .head away, as "
+                    "evidence, and `minibert-mirror pull` of what you want to keep records it again",
+                ) from error
 
     def _needed(self) -> set[str]:
         pins = {file.sha256 for listing in self.lock.listings.values() for file in listing.files if file.sha256}

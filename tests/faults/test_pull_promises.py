@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mirror.api import Mirror
-from mirror.errors import DisputedError, IntegrityError, LedgerError, UsageError
+from mirror.errors import DisputedError, IntegrityError, LedgerError, TamperedError, UsageError
 from mirror.upstream.server import Server
 from mirror.upstream.world import World
 from tests.catalogs import catalog, file, http, hub, model
@@ -222,6 +224,27 @@ def test_nothing_is_unneeded_while_the_ledger_does_not_know_what_is_held(stage: 
     stage.pull("bert@files")
     assert [item for item in stage.mirror.plan_gc().items if item.kind == "blob"] == []
     assert len(list(stage.mirror.store.iter_blobs())) == 3
+
+
+@pytest.mark.parametrize(
+    "damage", ["DELETE FROM files", "UPDATE files SET sha256 = NULL, claims = '[]'", "DELETE FROM listings"]
+)
+def test_nothing_is_unneeded_while_the_state_is_not_what_the_events_say(stage: Stage, damage: str) -> None:
+    everything(stage)
+    stage.pull()
+    blobs = [blob.path for blob in stage.mirror.store.iter_blobs()]
+    stage.mirror.store.publish([("e" * 64, b"needed by nobody")])
+    for path in [*blobs, stage.mirror.store.blob_path("e" * 64)]:
+        os.utime(path, (0, 0))
+    plan = stage.mirror.plan_gc()
+    assert [item.path.name for item in plan.items] == ["e" * 64]
+    with contextlib.closing(sqlite3.connect(stage.mirror.place.ledger)) as ledger, ledger:
+        ledger.execute(damage)
+    with pytest.raises(TamperedError, match="nothing can be said to be unneeded") as refused:
+        stage.mirror.plan_gc()
+    assert "is missing" in str(refused.value) or "the events say" in str(refused.value)
+    assert "ledger.db" in (refused.value.hint or "")
+    assert all(path.exists() for path in blobs)
 
 
 def test_a_blob_that_was_altered_is_not_recorded_again(stage: Stage) -> None:
