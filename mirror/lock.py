@@ -103,6 +103,9 @@ def _pin(sha256: str) -> Claim:
 
 
 def _listing(name: str, entry: Any) -> Listing:
+    texts = [url for row in entry["files"].values() for url in row["urls"]]
+    if not all(isinstance(text, str) for text in (*texts, entry["revision"] or "")):
+        raise TypeError(f"an address or a revision of {name} is no text")
     files = [
         RemoteFile(name, path, tuple(row["urls"]), row["size"], (_pin(row["sha256"]),), entry["revision"])
         for path, row in entry["files"].items()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 HEX_LENGTH = {"sha256": 64, "git-sha1": 40, "md5": 32, "crc32": 8, "crc32c": 8}
 #: Digests for which nobody can craft a second file (of git-sha1: with git's collision check).
 STRONG = frozenset({"sha256", "git-sha1"})
+#: Bytes of a file at the most: a ledger's number has 63 bits.
+LARGEST = (1 << 63) - 1
 _HEX = re.compile(r"[0-9a-f]+")
 
 
@@ -126,6 +128,8 @@ class RemoteFile:
             raise ValueError(f"unsafe path {self.path!r}")
         if self.size is not None and self.size < 0:
             raise ValueError(f"{self.path}: negative size")
+        if self.size is not None and self.size > LARGEST:
+            raise ValueError(f"{self.path}: no file is as large as that")
 
     @property
     def sha256(self) -> str | None:

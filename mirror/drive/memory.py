@@ -56,7 +56,7 @@ class TokenFile:
             if told["app"] != self._app:
                 return None
             return Tokens(str(told["access"]), str(told["refresh"]), float(told["expires"]))
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             return None
 
 
@@ -94,7 +94,7 @@ class State:
             at = told["listed_at"]
             calls = [float(at) for at in told["calls"]]
             return cls(calls, float(told["blocked"]), None if at is None else float(at), entries)
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
             return None
 
     def save(self, path: Path) -> None:

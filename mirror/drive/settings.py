@@ -85,7 +85,7 @@ def _written(path: Path) -> dict[str, str]:
         return {}
     try:
         found: Any = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is no JSON") from error
     if not isinstance(found, dict) or not all(isinstance(value, str | int) for value in found.values()):
         raise UsageError(f"{path} is no object of names and texts")

@@ -79,7 +79,7 @@ def _told(text: bytes) -> str:
     """Return an error message that was saved as a file."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     if not isinstance(found, dict):
         return ""

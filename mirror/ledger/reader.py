@@ -266,7 +266,7 @@ class Reader:
         with our_errors(self.path):
             try:
                 yield from map(make, self._connection.execute(sql, values))
-            except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, struct.error, RecursionError) as error:
                 raise LedgerError(
                     f"{self.path}: a row is not what was written: {error}",
                     hint="`minibert-mirror ledger verify` names it",

@@ -7,6 +7,7 @@ so that proxies, CAs, timeouts and Ctrl-C work as everywhere. Files are fetched 
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils._http import default_client_factory
 
 from mirror.errors import CatalogError, ChangedError, RedirectError, SourceError
-from mirror.model import Authority, Claim, Digest, Listing, RemoteFile, safe_path
+from mirror.model import LARGEST, Authority, Claim, Digest, Listing, RemoteFile, safe_path
 from mirror.sources.direct import USER_AGENT
 from mirror.sources.failures import located
 from mirror.sources.narrow import narrow
@@ -37,6 +38,12 @@ if TYPE_CHECKING:
 #: Above so many files the repository's own list may be cut short, and the tree is asked (huggingface_hub's figure).
 _LONG_LIST = 50_000
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+#: What huggingface_hub, and we, come upon in an answer that is not a hub's.
+_NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError)
+
+
+class _NoHubError(ValueError):
+    """What is wrong with an answer, in words."""
 
 
 class _Lfs(Protocol):
@@ -112,7 +119,7 @@ def _ask(repo: str, revision: str, hub: HubAccess) -> tuple[str, dict[str, _Entr
     info = api.model_info(repo, revision=revision, files_metadata=True)
     commit = info.sha or ""
     if not _COMMIT.fullmatch(commit):
-        raise ValueError("no full commit in the answer")
+        raise _NoHubError("it names no full commit")
     siblings = info.siblings or []
     if len(siblings) < _LONG_LIST and all(file.size is not None and file.blob_id for file in siblings):
         return commit, {file.rfilename: _entry(file.rfilename, file.size, file.blob_id, file.lfs) for file in siblings}
@@ -124,10 +131,10 @@ def _ask(repo: str, revision: str, hub: HubAccess) -> tuple[str, dict[str, _Entr
 
 def _entry(path: str, size: int | None, blob_id: str | None, lfs: _Lfs | None) -> _Entry:
     if not safe_path(path):
-        raise ValueError(f"a path that cannot be held: {path!r}")
+        raise _NoHubError(f"a path that cannot be held: {path!r}")
     size = size if lfs is None else lfs.size
-    if size is not None and (not isinstance(size, int) or size < 0):
-        raise ValueError(f"a size that is none: {size!r}")
+    if size is not None and (not isinstance(size, int) or not 0 <= size <= LARGEST):
+        raise _NoHubError(f"the size of {path[:60]!a} is none")
     if lfs is not None:
         return _Entry(size, (Digest("sha256", lfs.sha256),))
     return _Entry(size, (Digest("git-sha1", blob_id),) if blob_id else ())
@@ -147,11 +154,28 @@ def _our_errors(url: str) -> Iterator[None]:
         raise located(translated(error), url) from error
     except HFValidationError as error:
         raise SourceError(f"{redact(url)}: not the name of a repository") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except _NONSENSE as error:
         raise SourceError(
-            f"{redact(url)}: the answer is not a hub's: {error!r}"[:300],
+            f"{redact(url)}: the answer is not a hub's: {_in_words(error)}",
             hint="check HF_ENDPOINT, and whether a login page stands in between",
         ) from error
+
+
+def _in_words(error: BaseException) -> str:
+    """Return what one of ``_NONSENSE`` says of the answer."""
+    if isinstance(error, _NoHubError):
+        return str(error)
+    if isinstance(error, KeyError):
+        return f"it lacks {str(error.args[0])[:60]!a}"
+    kinds = {
+        json.JSONDecodeError: "it is no JSON",
+        UnicodeError: "it is no UTF-8",
+        RecursionError: "it is nested too deeply",
+        MemoryError: "it does not fit in memory",
+    }
+    return next(
+        (text for kind, text in kinds.items() if isinstance(error, kind)), "a repository is described otherwise"
+    )
 
 
 class _ThroughOurs(httpx2.BaseTransport):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mirror.errors import CatalogError, NotFoundError, WaitingError
+from mirror.errors import CatalogError, NotFoundError, SourceError, WaitingError
 from mirror.model import Listing
 from mirror.sources.baidu_pan import hand_off
 from mirror.sources.folder import file_path, list_folder
 from mirror.sources.narrow import narrow
 from mirror.sources.peer import list_peer, peer_base
 from mirror.sources.published import Promised, list_published
+from mirror.wire import redact
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -59,11 +60,14 @@ def _at_a_peer(artifact: Promised, url: str, openers: Openers, formats: Collecti
         if offer.listing.artifact == artifact.name:
             return Listing(artifact.name, offer.listing.revision, narrow(offer.held, formats))
     # The peer as a whole: its artifacts are folders of this one.
-    everything = [
-        replace(file, artifact=artifact.name, path=f"{file.artifact}/{file.path}")
-        for offer in offers
-        for file in offer.held
-    ]
+    try:
+        everything = [
+            replace(file, artifact=artifact.name, path=f"{file.artifact}/{file.path}")
+            for offer in offers
+            for file in offer.held
+        ]
+    except ValueError as error:
+        raise SourceError(f"{redact(base)}: not the index of a mirror: {error}"[:300]) from error
     if not everything:
         raise NotFoundError(f"{artifact.name}: this peer holds nothing")
     return Listing(artifact.name, None, narrow(sorted(everything, key=lambda file: file.path), formats))

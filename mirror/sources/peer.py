@@ -168,7 +168,7 @@ def read_index(data: bytes, base: str) -> tuple[Offer, ...]:
     """
     try:
         return _offers(json.loads(data), base)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
         raise SourceError(f"{redact(base)}: not the index of a mirror: {error!r}"[:300]) from error
 
 

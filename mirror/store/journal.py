@@ -18,7 +18,7 @@ def parse(raw: bytes | None) -> dict[str, Any]:
     """Return the journal; an empty one when there is none or it is damaged."""
     try:
         value = json.loads(raw or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -63,7 +63,7 @@ class Owner(NamedTuple):
         """Return the owner that ``owner.json`` names; None when it names none."""
         try:
             owner = cls(**json.loads(text or b""))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             return None
         return owner if isinstance(owner.pid, int) and owner.pid > 0 else None
 

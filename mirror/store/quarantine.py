@@ -133,6 +133,6 @@ def _place(layout: Layout, case: Path, name: str) -> Path:
 def _evidence(path: Path) -> dict[str, Any]:
     try:
         value = json.loads((path / EVIDENCE).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -20,6 +20,7 @@ from mirror.errors import (
 )
 from tests.catalogs import catalog, file, http, model
 from tests.faults.fleet import Fleet, sailing
+from tests.loopback.scripted import always, answer, scripted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -72,6 +73,17 @@ def test_one_hub_repository_cannot_be_listed(fleet: Fleet, name: str) -> None:
     fleet.server.faults.clear()
     assert fleet.mirror.sync(everything=True).problems == []
     fleet.assert_complete()
+
+
+def test_a_hub_whose_every_answer_is_an_abyss_stops_nothing_else(fleet: Fleet) -> None:
+    abyss = answer(b"[" * 100_000, "Content-Type: application/json")
+    with scripted(always(abyss)) as hub:
+        mirror = Mirror.open(fleet.root, environ={"HF_ENDPOINT": hub.url})
+        outcome = mirror.sync(everything=True, retries=1, retry_pause=0.01)
+    assert sorted(problem.subject for problem in outcome.problems) == ["bert-0@huggingface", "bert-1@huggingface"]
+    assert all(type(problem.error) is SourceError for problem in outcome.problems)
+    held = {state.artifact for state in mirror.files() if state.state == "held"}
+    assert held == {"bert-0@google", "bert-0@silent", "bert-1@google", "bert-1@silent"}
 
 
 PASSING: dict[str, Mapping[str, Any]] = {

@@ -214,6 +214,37 @@ def test_an_answer_that_is_no_hub_s_is_a_source_error(sent: bytes) -> None:
         listed(server)
 
 
+DEEP = answer(b"[" * 100_000, "Content-Type: application/json")
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        (answer(b"<!doctype html>log in", "Content-Type: text/html"), "it is no JSON"),
+        (answer(b"[]"), "a repository is described otherwise"),
+        (answer(b'{"siblings": []}'), "it lacks 'id'"),
+        (answer(b'{"id": "\xff"}'), "it is no UTF-8"),
+        (DEEP, "it is nested too deeply"),
+        (answer(b'{"id": ' + b"[" * 100_000), "it is nested too deeply"),
+        (answer(b'{"id": ' + b"9" * 5000 + b"}"), "a repository is described otherwise"),
+        (repo_json(sha="main"), "it names no full commit"),
+        (repo_json(siblings=["x"]), "a repository is described otherwise"),
+        (repo_json(siblings=[{"rfilename": "x", "size": 10**25, "blobId": BLOB}]), "the size of 'x' is none"),
+    ],
+)
+def test_what_is_wrong_with_an_answer_is_said_in_words(sent: bytes, words: str) -> None:
+    with scripted(routes({REVISION: sent})) as server, pytest.raises(SourceError, match="not a hub's: ") as caught:
+        listed(server)
+    assert str(caught.value).endswith(f"the answer is not a hub's: {words}")
+
+
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found", "401 Unauthorized", "500 Oops", "302 Found"])
+def test_no_answer_is_deep_enough_to_end_more_than_the_question(status: str) -> None:
+    sent = answer(b"[" * 100_000, "Content-Type: application/json", status=status)
+    with scripted(routes({REVISION: sent})) as server, pytest.raises(SourceError):
+        listed(server)
+
+
 def cut(peer: Peer) -> None:
     peer.request()
     peer.send(repo_json()[:-20])

@@ -69,6 +69,7 @@ def test_a_notice_is_known_by_size_and_digest_and_by_nothing_less() -> None:
         (bytes(5000), "zeros"),
         (b'{"hidden_size": 128}', ""),
         (b'{"errors": 0, "hidden_size": 128}', "a JSON error message"),
+        (b'{"errno": ' + b"[" * 3000, ""),
         (b"[PAD]\n[UNK]\n", ""),
     ],
 )

@@ -48,7 +48,10 @@ def test_no_lock_pins_nothing(tmp_path: Path) -> None:
      json.dumps({"schema": "minibert-mirror/lock/1", "artifacts": {"m@s": {"revision": None, "files": {
          "../x": {"urls": [], "size": 1, "sha256": "a" * 64}}}}}),
      json.dumps({"schema": "minibert-mirror/lock/1", "artifacts": {"m@s": {"revision": None, "files": {
-         "x": {"urls": [], "size": 1, "sha256": "zz"}}}}})],
+         "x": {"urls": [], "size": 1, "sha256": "zz"}}}}}),
+     json.dumps({"schema": "minibert-mirror/lock/1", "artifacts": {"m@s": {"revision": None, "files": {
+         "x": {"urls": [5], "size": 1, "sha256": "a" * 64}}}}}),
+     json.dumps({"schema": "minibert-mirror/lock/1", "artifacts": {"m@s": {"revision": 5, "files": {}}}})],
 )  # fmt: skip
 def test_what_is_no_lock_is_a_catalog_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "catalog.lock.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mirror.model import Authority, Claim, Digest, RemoteFile, safe_path
+from mirror.model import LARGEST, Authority, Claim, Digest, RemoteFile, safe_path
 
 
 @pytest.mark.parametrize("path", ["a", "a/b.txt", "中文/模型.bin", "a b", ".gitattributes", "x" * 255])
@@ -54,6 +54,12 @@ def test_a_file_has_a_promised_sha256_only_when_all_agree() -> None:
     assert RemoteFile("m@s", "x", (), claims=(one, one)).sha256 == "a" * 64
     assert RemoteFile("m@s", "x", (), claims=(one, other)).sha256 is None
     assert RemoteFile("m@s", "x", ()).sha256 is None
+
+
+def test_a_size_that_no_ledger_can_hold_is_refused() -> None:
+    assert RemoteFile("m@s", "x", (), LARGEST).size == LARGEST
+    with pytest.raises(ValueError, match="no file is as large"):
+        RemoteFile("m@s", "x", (), LARGEST + 1)
 
 
 def test_a_negative_size_is_refused() -> None:

@@ -352,6 +352,14 @@ def test_a_peer_s_index_comes_back_as_its_word(tmp_path: Path) -> None:
         listed(artifact)
 
 
+def test_a_peer_s_artifact_whose_name_is_no_path_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+    held = FileState("../m@s", "a", 1, "held", "b" * 64, "pinned", None, None, None, 1)
+    (tmp_path / "index.json").write_text("".join(index_lines([Holding("../m@s", None, None, "", (held,))], 7)))
+    with pytest.raises(SourceError, match="not the index of a mirror"):
+        listed(promised(kind="peer", url=str(tmp_path)))
+
+
 def replace_artifact(holding: Holding, name: str) -> Holding:
     files = tuple(file._replace(artifact=name) for file in holding.files)
     return holding._replace(artifact=name, files=files)
@@ -373,6 +381,10 @@ def replace_artifact(holding: Holding, name: str) -> Holding:
         (
             b'{"schema":"minibert-mirror/peer/1","listings":[{"artifact":"a","revision":null,"narrowed":null,"files":'
             b'[{"path":"x","size":1,"sha256":"a"}]}]}'
+        ),
+        (
+            b'{"schema":"minibert-mirror/peer/1","listings":[{"artifact":"a","revision":null,"narrowed":null,"files":'
+            b'[{"path":"x","size":99999999999999999999,"sha256":null}]}]}'
         ),
         b'{"schema":"minibert-mirror/peer/1","listings":[{"artifact":"a","revision":null,"narrowed":"x","files":[]}]}',
         b"[" * 100000,

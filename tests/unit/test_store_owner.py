@@ -68,7 +68,7 @@ def test_bytes_of_an_unknown_owner_are_in_doubt() -> None:
 
 
 @pytest.mark.parametrize("text", [
-    None, b"", b"{}", b"[]", b"nonsense", b"\xff", b'{"pid": 1}',
+    None, b"", b"{}", b"[]", b"nonsense", b"\xff", b'{"pid": 1}', b"[" * 100_000,
     Owner.me().to_json().replace(b'"pid": ', b'"pid": -'), Owner.me().to_json().replace(b'"pid": ', b'"pid": 0.'),
 ])  # fmt: skip
 def test_a_damaged_owner_names_nobody(text: bytes | None) -> None:

@@ -66,7 +66,7 @@ def test_somebody_elses_file_is_copied(store: Store, tmp_path: Path) -> None:
     assert theirs.stat().st_ino != (place / "bytes").stat().st_ino
 
 
-@pytest.mark.parametrize("text", ["", "[]", "nonsense"])
+@pytest.mark.parametrize("text", ["", "[]", "nonsense", pytest.param("[" * 100_000, id="deep")])
 def test_a_case_whose_evidence_is_damaged_is_still_listed(store: Store, text: str) -> None:
     (store.quarantine(b"wrong", EVIDENCE) / "evidence.json").write_text(text)
     (case,) = store.iter_quarantine()
