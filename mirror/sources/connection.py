@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Informational responses that are skipped before the real one; a host that sends more is not answering.
 _MAX_INFORMATIONAL = 20
+#: A head, or a line within a body, may take so many times the patience for one byte.
+_GRACE = 5
 #: Seconds after its last use in which a connection is not asked whether the host has closed it. Should it
 #: have, the request is repeated on a fresh one, as always when a connection dies before the answer begins.
 _FRESH = 0.1
@@ -152,9 +154,10 @@ class Connection:
         raise SourceError("only informational responses come", transient=True)
 
     def _head_bytes(self) -> bytes:
-        searched = 0
+        searched, began = 0, time.monotonic()
         while (match := END_OF_HEAD.search(self._buffer, self._start + max(0, searched - 3), self._end)) is None:
             searched = self._end - self._start  # a host that drips a byte at a time does not make this quadratic
+            self._hurry(began)
             if not self._fill():
                 raise ConnectionDroppedError("the connection ended without a response")
             self.answered = True
@@ -162,20 +165,31 @@ class Connection:
         self._start = match.end()
         return data
 
-    def readline(self) -> bytes:
+    def readline(self, began: float | None = None) -> bytes:
         """Return the next line without its end.
+
+        Args:
+            began: When the first of the lines was asked for that may take no longer together than one; now by default.
 
         Raises:
             ConnectionDroppedError: The connection ended within the line, or as ``readinto``.
-            StalledError, TlsError: As ``readinto``.
+            StalledError: The line only drips, or as ``readinto``.
+            TlsError: As ``readinto``.
             SourceError: The line has no end.
         """
+        began = time.monotonic() if began is None else began
         while (at := self._buffer.find(b"\n", self._start, self._end)) < 0:
+            self._hurry(began)
             if not self._fill():
                 raise ConnectionDroppedError("the connection ended within a chunked body")
         line = bytes(self._view[self._start : at])
         self._start = at + 1
         return line.removesuffix(b"\r")
+
+    def _hurry(self, began: float) -> None:
+        """Refuse to wait on: every byte in time does not make an answer in time."""
+        if self._timeout is not None and (seconds := time.monotonic() - began) > _GRACE * self._timeout:
+            raise StalledError(f"a head or a line only drips: it is not whole after {seconds:.1f} s")
 
     def _fill(self) -> int:
         """Read more into the buffer; 0 at the end of the connection."""

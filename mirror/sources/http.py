@@ -7,6 +7,7 @@ https never becomes http (RFC 9110 §15.4).
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 MAX_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _EXPLANATION = 4096
+#: Seconds for the body of an error or of a redirect, which are read for their words and for the connection.
+_ASIDE = 10.0
 #: Digits of a pointer's length: git-lfs' docs/spec.md wants less than 1024 bytes, and 140 are usual.
 _POINTER_DIGITS = 3
 #: A redirect's body up to this size is read, so that the connection can be used again.
@@ -227,9 +230,9 @@ def _is_another_thing(answer: Answered, url: str) -> bool:
 
 def _first_bytes(body: Body) -> bytes:
     """Return the first bytes of an error's body; what cannot be read explains nothing."""
-    buffer, count = memoryview(bytearray(_EXPLANATION)), 0
+    buffer, count, until = memoryview(bytearray(_EXPLANATION)), 0, time.monotonic() + _ASIDE
     try:
-        while count < _EXPLANATION and (more := body.readinto(buffer[count:])):
+        while count < _EXPLANATION and time.monotonic() < until and (more := body.readinto(buffer[count:])):
             count += more
     except SourceError:
         pass
@@ -238,9 +241,9 @@ def _first_bytes(body: Body) -> bytes:
 
 def _drain(body: Body) -> None:
     """Read the small body of a redirect to its end, and close it."""
-    buffer, left = memoryview(bytearray(4096)), _DRAINED
+    buffer, left, until = memoryview(bytearray(4096)), _DRAINED, time.monotonic() + _ASIDE
     try:
-        while left > 0 and (count := body.readinto(buffer)):
+        while left > 0 and time.monotonic() < until and (count := body.readinto(buffer)):
             left -= count
     except SourceError:
         pass

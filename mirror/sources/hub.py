@@ -9,23 +9,21 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 import httpx2
-from huggingface_hub import HfApi, set_client_factory
+from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils._http import default_client_factory
 
 from mirror.errors import CatalogError, ChangedError, RedirectError, SourceError
 from mirror.model import LARGEST, Authority, Claim, Digest, Listing, RemoteFile, safe_path
 from mirror.sources.direct import USER_AGENT
 from mirror.sources.failures import located
+from mirror.sources.hub_client import HUB_CLIENT
 from mirror.sources.narrow import narrow
-from mirror.sources.proxied import Dialled
 from mirror.sources.translate import translated
 from mirror.wire import is_secure, redact, resolve_url, status_error
 
@@ -72,7 +70,7 @@ def list_hub(artifact: Promised, *, hub: HubAccess, client: httpx2.Client, forma
     if artifact.repo is None:
         raise CatalogError(f"{artifact.name}: the catalog names no repository")
     asked = artifact.ref
-    with _HUB_CLIENT.through(client, hub), _our_errors(f"{hub.endpoint}/{artifact.repo}"):
+    with HUB_CLIENT.through(client, hub), _our_errors(f"{hub.endpoint}/{artifact.repo}"):
         commit, entries = _ask(artifact.repo, asked, hub)
         if not entries:
             raise ValueError("a repository has at least one file, and none is listed")
@@ -176,66 +174,3 @@ def _in_words(error: BaseException) -> str:
     return next(
         (text for kind, text in kinds.items() if isinstance(error, kind)), "a repository is described otherwise"
     )
-
-
-class _ThroughOurs(httpx2.BaseTransport):
-    """Sends the requests of huggingface_hub through our client.
-
-    Only questions about models leave: huggingface_hub would also ask for a list of programs
-    that may have started it. Neither a token nor the trust in an answer leaves the endpoint.
-    """
-
-    def __init__(self, client: httpx2.Client, hub: HubAccess) -> None:
-        self._client = client
-        self._hub = hub
-
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        url = str(request.url)
-        if "/api/models/" not in request.url.path:
-            return httpx2.Response(404, request=request)
-        if is_secure(self._hub.endpoint) and not is_secure(url):
-            raise RedirectError(f"{redact(self._hub.endpoint)}: leads from https to {redact(url)}")
-        if self._hub.token_for(url) is None:
-            request.headers.pop("authorization", None)
-        dialled = Dialled()
-        request.extensions |= {"timeout": self._client.timeout.as_dict(), "trace": dialled}
-        try:
-            reply = self._client.send(request, stream=True, follow_redirects=False)
-            # Read here, so that an error of the body is ours as well: huggingface_hub would try again, asleep.
-            reply.read()
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise located(translated(error, proxy=dialled.whom), url) from error
-        return reply
-
-    def close(self) -> None:
-        """Leave our client open: it is not huggingface_hub's."""
-
-
-class _HubClient:
-    """huggingface_hub's one client for the whole process, lent to us.
-
-    Threads that list at the same time share the first one's client. After the last of
-    them huggingface_hub makes its default client again.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
-
-    @contextmanager
-    def through(self, client: httpx2.Client, hub: HubAccess) -> Iterator[None]:
-        with self._lock:
-            if not self._users:
-                transport = _ThroughOurs(client, hub)
-                set_client_factory(lambda: httpx2.Client(transport=transport, follow_redirects=True, trust_env=False))
-            self._users += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._users -= 1
-                if not self._users:
-                    set_client_factory(default_client_factory)
-
-
-_HUB_CLIENT = _HubClient()

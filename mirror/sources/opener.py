@@ -34,6 +34,10 @@ class Openers:
         hub: Whose token is sent to whom.
         direct: Makes what asks hosts without a proxy, at the first http address; without it, or when it
             gives None, the client asks them all.
+        stall: Seconds that they wait for the next byte.
+
+    Attributes:
+        hub, stall: The same.
     """
 
     def __init__(
@@ -42,10 +46,12 @@ class Openers:
         *,
         hub: HubAccess | None = None,
         direct: Callable[[], Direct | None] = lambda: None,
+        stall: float = 60.0,
     ) -> None:
         self._make = make
         self._direct = direct
         self.hub = hub or HubAccess()
+        self.stall = stall
         self._lock = threading.RLock()
         self._client: httpx2.Client | None = None
         self._asker: Asker | None = None
@@ -82,7 +88,8 @@ class Openers:
             return make_client(environ, direct())
 
         # Which address goes through a proxy, httpx2 knows best.
-        return cls(make, hub=hub or HubAccess.of(environ), direct=lambda: None if proxies(environ) else direct())
+        straight = lambda: None if proxies(environ) else direct()  # noqa: E731
+        return cls(make, hub=hub or HubAccess.of(environ), direct=straight, stall=stall)
 
     @property
     def client(self) -> httpx2.Client:

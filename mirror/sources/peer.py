@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mirror.errors import NotFoundError, SourceError
 from mirror.model import Authority, Claim, Digest, Listing, RemoteFile
+from mirror.sources.bounds import Bounds, gathered, pieces
+from mirror.sources.failures import located
 from mirror.sources.folder import file_path
 from mirror.wire import is_secure, redact
 
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 SCHEMA = "minibert-mirror/peer/1"
 #: Where a mirror says what it holds, beside its blobs.
 INDEX = "index.json"
-#: Bytes of an index that are read; a million files fit.
-_LARGEST_INDEX = 1 << 29
+#: Of an index; a million files of ten thousand artifacts fit.
+_BOUNDS = Bounds(1 << 28, objects=1 << 21, lists=1 << 18, values=1 << 23)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -205,11 +207,9 @@ def list_peer(base: str, openers: Openers) -> tuple[Offer, ...]:
         ImpostorError: It answers with a web page.
     """
     url = f"{base}/{INDEX}"
-    data = bytearray()
-    buffer = memoryview(bytearray(1 << 16))
     with openers.open(url) as reply:
-        while count := reply.readinto(buffer):
-            data += buffer[:count]
-            if len(data) > _LARGEST_INDEX:
-                raise SourceError(f"{redact(url)}: an index of more than {_LARGEST_INDEX} B")
-    return read_index(bytes(data), base)
+        try:
+            data = gathered(pieces(reply), _BOUNDS, stall=openers.stall)
+        except SourceError as error:
+            raise located(error, url) from error
+    return read_index(data, base)

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from mirror.errors import SourceError, UsageError
 from mirror.sources.baidu_open.words import decoded
+from mirror.sources.bounds import Bounds, gathered, pieces
 from mirror.sources.failures import located
 from mirror.wire import is_secure, origin, redact, status_error
 
@@ -20,7 +21,8 @@ AGENT = "pan.baidu.com"
 #: Bytes of an error that are read, and of a listing: a thousand entries are half a MiB.
 MOST_ERROR = 64 << 10
 _MOST_ANSWER = 16 << 20
-_PIECE = 65536
+#: Seconds that a byte may take.
+_STALL = 60.0
 #: Where the platform's links lead.
 _STORAGE = (".pcs.baidu.com", ".baidupcs.com")
 
@@ -95,11 +97,6 @@ def read(body: Body, limit: int) -> bytes:
     """Return a whole body.
 
     Raises:
-        SourceError: It is longer than ``limit`` bytes, or does not come.
+        SourceError: It is longer than ``limit`` bytes, has more in it than an answer can have, or does not come.
     """
-    found, piece = bytearray(), memoryview(bytearray(_PIECE))
-    while count := body.readinto(piece):
-        found += piece[:count]
-        if len(found) > limit:
-            raise SourceError(f"an answer of more than {limit} B")
-    return bytes(found)
+    return gathered(pieces(body), Bounds(limit, objects=1 << 17, lists=1 << 15, values=1 << 20), stall=_STALL)

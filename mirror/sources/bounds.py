@@ -1,0 +1,75 @@
+"""Answers that a host may make as long, as slow and as deep as it likes: read as far as anybody has a use for.
+
+Brackets and commas are counted before anything is made of JSON: a list of empty lists is thirty times as
+large in memory as on the wire.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from mirror.errors import SourceError, StalledError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from mirror.sources.asking import Body
+    from mirror.sources.reply import Reply
+
+#: An answer may take so many times the patience for one byte, and the time that its bytes need at the slowest rate.
+_GRACE = 5
+_SLOWEST = 65536  # bytes per second; 64 MiB then take 17 minutes
+_PIECE = 65536
+
+
+class Bounds(NamedTuple):
+    """What an answer may have at the most.
+
+    Attributes:
+        size: Bytes, decoded.
+        objects: Opening braces.
+        lists: Opening brackets.
+        values: Commas.
+    """
+
+    size: int
+    objects: int
+    lists: int
+    values: int
+
+
+def gathered(
+    chunks: Iterable[bytes], bounds: Bounds, *, stall: float, clock: Callable[[], float] = time.monotonic
+) -> bytes:
+    """Return a whole answer.
+
+    Args:
+        chunks: Its bytes.
+        bounds: What is too much.
+        stall: Seconds that one byte may take.
+        clock: A steady clock, in seconds.
+
+    Raises:
+        SourceError: It has more than ``bounds`` allow.
+        StalledError: It drips.
+    """
+    data, began = bytearray(), clock()
+    for chunk in chunks:
+        data += chunk
+        if len(data) > bounds.size:
+            raise SourceError(f"an answer of more than {bounds.size} B", hint="no host has a use for one so long")
+        seconds = clock() - began
+        if seconds > _GRACE * stall + len(data) / _SLOWEST:
+            raise StalledError(f"the answer only drips: {len(data)} B in {seconds:.0f} s")
+    for sign, kind in ((b"{", "objects"), (b"[", "lists"), (b",", "values")):
+        if (count := data.count(sign)) > getattr(bounds, kind):
+            raise SourceError(f"an answer of {count} {kind}, more than anybody has a use for")
+    return bytes(data)
+
+
+def pieces(body: Body | Reply) -> Iterator[bytes]:
+    """Yield the bytes of a body or a reply; raises as its ``readinto``."""
+    buffer = memoryview(bytearray(_PIECE))
+    while count := body.readinto(buffer):
+        yield bytes(buffer[:count])
