@@ -1,7 +1,8 @@
 """Connections to ``ledger.db``: how it is opened, by writers and by readers.
 
 Invariants: write-ahead logging is used only where all processes share one machine's memory
-(sqlite.org/wal.html §2.2); a reader writes nothing, not even a lock file where it may not.
+(sqlite.org/wal.html §2.2); a reader changes nothing, and leaves nothing beside the ledger where it is
+not its own. The last to close an own ledger, a reader too, takes the log into the file and removes it.
 """
 
 from __future__ import annotations
@@ -109,6 +110,10 @@ def _for_reading(path: Path) -> sqlite3.Connection:
     uri = path.absolute().as_uri()
     still = f"{uri}?mode=ro&immutable=1"
     with our_errors(path):
+        if _may_write(path) and _may_write(path.parent):
+            # Not mode=ro: such a connection would leave the log behind, and could not undo what a writer
+            # that died left half done (sqlite.org/wal.html §4, sqlite.org/lockingv3.html §4.1).
+            return _checked(_open_uri(f"{uri}?mode=rw"), path, "PRAGMA query_only = 1")
         # Where the folder may be written and the ledger not, SQLite would leave lock files of ours in
         # the owner's way. A writer at work has a log beside it; without one nothing is moving.
         if not _may_write(path) and is_local(path) and not _log(path, "-wal").exists():
@@ -118,9 +123,6 @@ def _for_reading(path: Path) -> sqlite3.Connection:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:
                 raise
-        if _may_write(path) and _may_write(path.parent):
-            _roll_back(path)
-            return _checked(_open_uri(f"{uri}?mode=ro"), path)
         # A log that cannot be read with the locks it needs would be left out, in silence.
         for log in (_log(path, "-wal"), _log(path, "-journal")):
             if log.exists() and log.stat().st_size:
@@ -224,15 +226,6 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
     return int(version)
 
 
-def _roll_back(path: Path) -> None:
-    """Undo what a writer that died left half done: SQLite does that at the first read of one who may write.
-
-    Source: sqlite.org/lockingv3.html §4.1 (hot journals); a writer that still lives is not disturbed.
-    """
-    with contextlib.closing(sqlite3.connect(path, timeout=BUSY, isolation_level=None)) as connection:
-        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-
-
 def _may_write(path: Path) -> bool:
     """Whether this process, as whom it acts now, may write ``path``."""
     return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
@@ -246,10 +239,12 @@ def _open_uri(uri: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=BUSY, isolation_level=None, check_same_thread=False)
 
 
-def _checked(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+def _checked(connection: sqlite3.Connection, path: Path, *settings: str) -> sqlite3.Connection:
     """Return ``connection`` after its first read, which finds out whether it works."""
     with contextlib.ExitStack() as undo:
         undo.callback(connection.close)
+        for setting in settings:
+            connection.execute(setting)
         version = _version(connection, path)
         if version == 0:
             raise missing(path)

@@ -50,6 +50,16 @@ def alter(blob: Path) -> None:
     blob.write_bytes(data)
 
 
+@pytest.mark.parametrize("words", [("pull", "bert-tiny"), ("status",), ("verify",), ("ledger", "log"), ("gc", "--yes")])
+def test_a_command_that_has_ended_leaves_the_ledger_in_one_file(pulled: Command, words: tuple[str, ...]) -> None:
+    def beside() -> list[str]:
+        return sorted(path.name for path in (pulled.cwd / "cache").glob("ledger.*"))
+
+    assert beside() == ["ledger.db", "ledger.head"]
+    pulled(*words, code=None)
+    assert beside() == ["ledger.db", "ledger.head"]
+
+
 def test_init_makes_a_mirror_that_is_found_from_below(command: Command, tmp_path: Path) -> None:
     place = tmp_path / "weights"
     made = command("init", str(place))

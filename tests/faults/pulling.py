@@ -232,8 +232,6 @@ AT_REST = frozenset(
         "blobs",
         "index.json",
         "ledger.db",
-        "ledger.db-shm",
-        "ledger.db-wal",
         "ledger.head",
         "partial",
         "quarantine",

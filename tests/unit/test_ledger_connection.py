@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import shutil
 import sqlite3
 from pathlib import Path
 
 import pytest
 
 from mirror.errors import DiskFullError, LedgerError
+from mirror.ledger import Ledger
 from mirror.ledger.connection import file_system, for_reading, is_local
 from mirror.ledger.failures import our_errors
 from tests.ledger_events import open_ledger, stored
@@ -52,6 +55,24 @@ def test_a_local_file_system_gets_a_write_ahead_log_and_another_a_rollback_journ
         mode = ledger._connection.execute("PRAGMA journal_mode").fetchone()[0]
         level = ledger._connection.execute("PRAGMA synchronous").fetchone()[0]
     assert (mode, level) == (("wal", 1) if is_local(tmp_path) else ("delete", 2))
+
+
+def test_the_last_to_close_takes_the_log_into_the_file_though_it_only_reads(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    open_ledger(path).close()
+    with contextlib.closing(for_reading(path)) as reader, open_ledger(path) as ledger:
+        ledger.record([stored("a")])
+        (before,) = reader.execute("SELECT count(*) FROM events").fetchone()
+        ledger.close()
+        assert before == 2
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["ledger.db", "ledger.head"]
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("ledger.db", "ledger.head"):
+        shutil.copy(tmp_path / name, copy)
+    with Ledger.reader(copy / "ledger.db") as moved:
+        assert moved.verify().events == 2
+    assert sorted(one.name for one in copy.iterdir()) == ["ledger.db", "ledger.head"]
 
 
 @pytest.mark.parametrize(
