@@ -93,14 +93,26 @@ class Level(StrEnum):
 
 
 def safe_path(path: str) -> bool:
-    """Whether ``path`` is relative, POSIX, printable and stays where it is put."""
-    parts = path.split("/")
+    """Whether ``path`` is relative, POSIX, printable and stays where it is put.
+
+    Signs that Windows has other uses for (``:``, ``?`` …) are signs like any other; the backslash is not, since
+    what leads nowhere here would lead elsewhere there.
+    """
     return (
         0 < len(path) <= 1024
         and path.isprintable()  # asked first: half a surrogate could not be encoded
-        and all(part not in {"", ".", ".."} and len(part.encode()) <= 255 for part in parts)
-        and not re.search(r'[\\:*?"<>|]', path)
+        and all(part not in {"", ".", ".."} and len(part.encode()) <= 255 for part in path.split("/"))
+        and "\\" not in path
     )
+
+
+def path_fault(path: str) -> str:
+    """Return in words why ``path`` is not safe."""
+    if path and not path.isprintable():
+        return "its path holds signs that cannot be printed"
+    if any(part in {"", ".", ".."} for part in path.split("/")):
+        return "its path leads elsewhere"
+    return "its path holds a backslash" if "\\" in path else "its path is too long"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +153,21 @@ class RemoteFile:
         return f"{self.artifact}/{self.path}"
 
 
+class Refused(NamedTuple):
+    """One file that a source lists and that cannot be taken.
+
+    Attributes:
+        path: What the source calls it; not safe to print.
+        why: The reason, for people.
+    """
+
+    path: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.path[:80]!a}: {self.why}"
+
+
 class Listing(NamedTuple):
     """What one artifact consists of, as its source says, at one revision.
 
@@ -148,11 +175,13 @@ class Listing(NamedTuple):
         artifact: Name of the artifact.
         revision: Full commit, or None where the source has no revisions.
         files: The files, sorted by path.
+        refused: Files that are listed so that they cannot be taken; the others come without them.
     """
 
     artifact: str
     revision: str | None
     files: tuple[RemoteFile, ...]
+    refused: tuple[Refused, ...] = ()
 
 
 class Blob(NamedTuple):

@@ -6,6 +6,7 @@ elsewhere, two members of one name, bombs.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mirror.digests import MultiDigest
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 PIECE = 1 << 18
 #: Ratios are judged only above this size: a small file of spaces compresses well.
 RATIO_FROM = 1 << 20
+#: What leads to another drive where it is unpacked on Windows.
+_DRIVE = re.compile(r"[A-Za-z]:")
 
 
 class Readable(Protocol):
@@ -135,5 +138,5 @@ def _parents(path: str) -> Iterator[str]:
 
 
 def _check_path(path: str) -> None:
-    if not safe_path(path):
+    if not safe_path(path) or _DRIVE.match(path):
         raise ArchiveError("a path that would not stay where it is put", member=ascii(path))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote, urlsplit
 
 from mirror.errors import AccessError, ChangedError, ConnectionDroppedError, NotFoundError, OversizeError, SourceError
-from mirror.model import Listing, RemoteFile, safe_path
+from mirror.model import Listing, Refused, RemoteFile, path_fault, safe_path
 from mirror.sources.reply import Counter, Hop
 from mirror.wire import BodySpan, Validator, redact
 
@@ -160,32 +160,37 @@ def list_folder(artifact: str, folder: Path, claims: dict[str, tuple[Claim, ...]
     Raises:
         NotFoundError: There is no such folder.
         AccessError: A part of it cannot be read.
-        SourceError: A symbolic link leaves the folder, or a name cannot be held.
+        SourceError: The system says something else.
     """
     root = folder.resolve()
     if not root.is_dir():
         raise NotFoundError(f"{folder}: no such folder", hint=_FILE_HINT)
     files: list[RemoteFile] = []
+    refused: list[Refused] = []
     try:
         for path in sorted(root.rglob("*")):
-            _stays_inside(path, root)
-            if path.is_file():
-                files.append(_file(artifact, path, root, claims or {}))
+            name = path.relative_to(root).as_posix()
+            if why := _fault(path, name, root):
+                refused.append(Refused(name, why))
+            elif path.is_file():
+                files.append(
+                    RemoteFile(artifact, name, (path.as_uri(),), path.stat().st_size, (claims or {}).get(name, ()))
+                )
     except PermissionError as error:
         raise AccessError(f"{folder}: {error.strerror}", hint=_FILE_HINT) from error
     except OSError as error:
         raise SourceError(f"{folder}: {error.strerror}", hint=_FILE_HINT) from error
-    return Listing(artifact, None, tuple(sorted(files, key=lambda file: file.path)))
+    return Listing(artifact, None, tuple(sorted(files, key=lambda file: file.path)), tuple(refused))
 
 
-def _stays_inside(path: Path, root: Path) -> None:
-    # A link out of the folder would let whoever filled it have any file of the reader's copied.
-    if path.is_symlink() and not path.resolve().is_relative_to(root):
-        raise SourceError(f"{path}: a symbolic link that leaves the folder", hint="copy the folder with `cp -rL`")
-
-
-def _file(artifact: str, path: Path, root: Path, claims: dict[str, tuple[Claim, ...]]) -> RemoteFile:
-    name = path.relative_to(root).as_posix()
-    if not safe_path(name):
-        raise SourceError(f"{name!r}: a name that not every file system can hold")
-    return RemoteFile(artifact, name, (path.as_uri(),), path.stat().st_size, claims.get(name, ()))
+def _fault(path: Path, name: str, root: Path) -> str:
+    """Return why a path of a folder cannot be taken; empty when it can, or is no file."""
+    if path.is_symlink():
+        try:
+            inside = path.resolve().is_relative_to(root)
+        except RuntimeError:  # what Python 3.11 says of a circle
+            inside = False
+        # A link out of the folder would let whoever filled it have any file of the reader's copied.
+        if not inside:
+            return "a symbolic link that leaves the folder; copy the folder with `cp -rL`"
+    return path_fault(name) if not safe_path(name) and path.is_file() else ""

@@ -19,7 +19,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.hf_api import RepoFile
 
 from mirror.errors import CatalogError, ChangedError, RedirectError, SourceError
-from mirror.model import LARGEST, Authority, Claim, Digest, Listing, RemoteFile, safe_path
+from mirror.model import LARGEST, Authority, Claim, Digest, Listing, Refused, RemoteFile, path_fault, safe_path
 from mirror.sources.direct import USER_AGENT
 from mirror.sources.failures import located
 from mirror.sources.hub_client import HUB_CLIENT
@@ -28,7 +28,7 @@ from mirror.sources.translate import translated
 from mirror.wire import is_secure, redact, resolve_url, status_error
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from mirror.sources.access import HubAccess
     from mirror.sources.published import Promised, PromisedFile
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 #: Above so many files the repository's own list may be cut short, and the tree is asked (huggingface_hub's figure).
 _LONG_LIST = 50_000
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+#: Files that cannot be taken, and are told one by one.
+_MANY = 1000
 #: What huggingface_hub, and we, come upon in an answer that is not a hub's.
 _NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError)
 
@@ -71,9 +73,9 @@ def list_hub(artifact: Promised, *, hub: HubAccess, client: httpx2.Client, forma
         raise CatalogError(f"{artifact.name}: the catalog names no repository")
     asked = artifact.ref
     with HUB_CLIENT.through(client, hub), _our_errors(f"{hub.endpoint}/{artifact.repo}"):
-        commit, entries = _ask(artifact.repo, asked, hub)
-        if not entries:
-            raise ValueError("a repository has at least one file, and none is listed")
+        commit, entries, refused = _ask(artifact.repo, asked, hub)
+        if not entries and not refused:
+            raise _NoHubError("a repository has at least one file, and none is listed")
     if _COMMIT.fullmatch(asked) and commit != asked:
         raise ChangedError(f"{artifact.repo}: asked for {asked}, the hub answers for {commit}")
     pins = {f.path: f for f in artifact.files if not _seen_elsewhere(f)} if artifact.revision in (None, commit) else {}
@@ -93,7 +95,9 @@ def list_hub(artifact: Promised, *, hub: HubAccess, client: httpx2.Client, forma
         for path in sorted({*entries, *pins})
         for entry in (entries.get(path),)
     ]
-    return Listing(artifact.name, commit, narrow(files, formats))
+    # What is pinned is taken as it was pinned.
+    left = tuple(one for one in refused if one.path not in pins)
+    return Listing(artifact.name, commit, narrow(files, formats), left)
 
 
 @runtime_checkable
@@ -112,7 +116,7 @@ class _Entry(NamedTuple):
     digests: tuple[Digest, ...]
 
 
-def _ask(repo: str, revision: str, hub: HubAccess) -> tuple[str, dict[str, _Entry]]:
+def _ask(repo: str, revision: str, hub: HubAccess) -> tuple[str, dict[str, _Entry], list[Refused]]:
     api = HfApi(endpoint=hub.endpoint, token=hub.token_for(hub.endpoint) or False, user_agent=USER_AGENT)
     info = api.model_info(repo, revision=revision, files_metadata=True)
     commit = info.sha or ""
@@ -120,19 +124,44 @@ def _ask(repo: str, revision: str, hub: HubAccess) -> tuple[str, dict[str, _Entr
         raise _NoHubError("it names no full commit")
     siblings = info.siblings or []
     if len(siblings) < _LONG_LIST and all(file.size is not None and file.blob_id for file in siblings):
-        return commit, {file.rfilename: _entry(file.rfilename, file.size, file.blob_id, file.lfs) for file in siblings}
+        return commit, *_sorted_out((file.rfilename, file.size, file.blob_id, file.lfs) for file in siblings)
     tree = api.list_repo_tree(repo, recursive=True, revision=commit)
-    return commit, {
-        file.path: _entry(file.path, file.size, file.blob_id, file.lfs) for file in tree if isinstance(file, RepoFile)
-    }
+    return commit, *_sorted_out(
+        (file.path, file.size, file.blob_id, file.lfs) for file in tree if isinstance(file, RepoFile)
+    )
+
+
+def _sorted_out(
+    files: Iterable[tuple[str, int | None, str | None, _Lfs | None]],
+) -> tuple[dict[str, _Entry], list[Refused]]:
+    """Return the files that can be taken, by path, and those that cannot."""
+    entries: dict[str, _Entry] = {}
+    refused: list[Refused] = []
+    for path, size, blob_id, lfs in files:
+        try:
+            entries[path] = _entry(path, size, blob_id, lfs)
+        except ValueError as error:
+            refused.append(Refused(path, str(error)[:200]))
+            if len(refused) > _MANY:
+                raise _NoHubError(f"more than {_MANY} of its files cannot be taken") from error
+    below = [path for path in entries if "/" in path and any(parent in entries for parent in _parents(path))]
+    lost = set(below)
+    refused += [Refused(path, "its path leads through another file") for path in below]
+    return {path: entry for path, entry in entries.items() if path not in lost}, refused
+
+
+def _parents(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
 
 
 def _entry(path: str, size: int | None, blob_id: str | None, lfs: _Lfs | None) -> _Entry:
     if not safe_path(path):
-        raise _NoHubError(f"a path that cannot be held: {path!r}")
+        raise ValueError(path_fault(path))
     size = size if lfs is None else lfs.size
-    if size is not None and (not isinstance(size, int) or not 0 <= size <= LARGEST):
-        raise _NoHubError(f"the size of {path[:60]!a} is none")
+    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= LARGEST):
+        raise ValueError("its size is none")
     if lfs is not None:
         return _Entry(size, (Digest("sha256", lfs.sha256),))
     return _Entry(size, (Digest("git-sha1", blob_id),) if blob_id else ())

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mirror.errors import CatalogError, NotFoundError, SourceError, WaitingError
-from mirror.model import Listing
+from mirror.errors import CatalogError, NotFoundError, WaitingError
+from mirror.model import Listing, Refused, path_fault, safe_path
 from mirror.sources.baidu_pan import hand_off
 from mirror.sources.folder import file_path, list_folder
 from mirror.sources.narrow import narrow
 from mirror.sources.peer import list_peer, peer_base
 from mirror.sources.published import Promised, list_published
-from mirror.wire import redact
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from mirror.model import RemoteFile
     from mirror.sources.opener import Openers
 
 
@@ -47,7 +47,7 @@ def list_artifact(artifact: Promised, openers: Openers, *, formats: Collection[s
     if artifact.kind == "folder":
         claims = {file.path: file.claims() for file in artifact.files}
         found = list_folder(artifact.name, file_path(artifact.url), claims)
-        return Listing(found.artifact, None, narrow(found.files, formats))
+        return found._replace(files=narrow(found.files, formats))
     if artifact.kind == "peer":
         return _at_a_peer(artifact, artifact.url, openers, formats)
     raise CatalogError(f"{artifact.name}: unknown kind of source {artifact.kind!r}")
@@ -58,16 +58,19 @@ def _at_a_peer(artifact: Promised, url: str, openers: Openers, formats: Collecti
     offers = list_peer(base, openers)
     for offer in offers:
         if offer.listing.artifact == artifact.name:
-            return Listing(artifact.name, offer.listing.revision, narrow(offer.held, formats))
+            return offer.listing._replace(files=narrow(offer.held, formats))
     # The peer as a whole: its artifacts are folders of this one.
-    try:
-        everything = [
-            replace(file, artifact=artifact.name, path=f"{file.artifact}/{file.path}")
-            for offer in offers
-            for file in offer.held
-        ]
-    except ValueError as error:
-        raise SourceError(f"{redact(base)}: not the index of a mirror: {error}"[:300]) from error
-    if not everything:
+    everything: list[RemoteFile] = []
+    refused: list[Refused] = []
+    for offer in offers:
+        refused += [one._replace(path=f"{offer.listing.artifact}/{one.path}") for one in offer.listing.refused]
+        for file in offer.held:
+            path = f"{file.artifact}/{file.path}"
+            if safe_path(path):
+                everything.append(replace(file, artifact=artifact.name, path=path))
+            else:
+                refused.append(Refused(path, path_fault(path)))
+    if not (everything or refused):
         raise NotFoundError(f"{artifact.name}: this peer holds nothing")
-    return Listing(artifact.name, None, narrow(sorted(everything, key=lambda file: file.path), formats))
+    files = narrow(sorted(everything, key=lambda file: file.path), formats)
+    return Listing(artifact.name, None, files, tuple(refused))

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mirror.errors import NotFoundError, SourceError
-from mirror.model import Authority, Claim, Digest, Listing, RemoteFile
+from mirror.model import Authority, Claim, Digest, Listing, Refused, RemoteFile, path_fault, safe_path
 from mirror.sources.bounds import Bounds, gathered, pieces
 from mirror.sources.failures import located
 from mirror.sources.folder import file_path
@@ -186,8 +186,15 @@ def _offer(value: dict[str, Any], base: str) -> Offer:
         raise ValueError(f"revision {revision!r}")
     if not (narrowed is None or (isinstance(narrowed, list) and all(isinstance(name, str) for name in narrowed))):
         raise TypeError("narrowed")
-    files = [_file(entry, artifact, revision, base) for entry in value["files"]]
-    listing = Listing(artifact, revision, tuple(sorted(files, key=lambda file: file.path)))
+    files: list[RemoteFile] = []
+    refused: list[Refused] = []
+    for entry in value["files"]:
+        path = str(entry["path"])
+        if safe_path(path):
+            files.append(_file(entry, artifact, revision, base))
+        else:
+            refused.append(Refused(path, path_fault(path)))
+    listing = Listing(artifact, revision, tuple(sorted(files, key=lambda file: file.path)), tuple(refused))
     return Offer(listing, None if narrowed is None else tuple(narrowed))
 
 

@@ -166,6 +166,10 @@ def _take(
     events = [rows.listed(listing, source=source, narrowed=formats)]
     pins = pins_of(artifact)
     promised = [with_claims(file, pins.get(file.path, ()), parts.lock) for file in listing.files]
+    for one in (one for one in listing.refused if keeps(one.path, formats)):
+        error = SourceError(f"{listing.artifact}/{one}", hint="its source lists it so; everything else of it comes")
+        outcome.problems.append(Problem(f"{listing.artifact}/{one.path[:80]!a}", error))
+        events.append(rows.refused(listing.artifact, error))
     kept: set[str] = set()
     if holding is not None and old is not None:
         kept = as_before(listing, holding, old, found, parts.store) - other

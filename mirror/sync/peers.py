@@ -68,7 +68,7 @@ class Peer:
             replace(file, urls=(resolve_url(hub.endpoint, artifact.repo, revision, file.path),), claims=())
             for file in offer.listing.files
         ]
-        return Listing(artifact.name, revision, narrow(files, formats))
+        return Listing(artifact.name, revision, narrow(files, formats), offer.listing.refused)
 
     def promise(self, file: RemoteFile) -> RemoteFile | None:
         """Return ``file`` with the peer's address in front; None when the peer has nothing to say of it."""

@@ -91,6 +91,12 @@ def failed(file: RemoteFile, error: MirrorError) -> Event:
     return Event("failed", str(file), detail)
 
 
+def refused(artifact: str, error: MirrorError) -> Event:
+    """Return the event that a source lists a file so that it cannot be taken; its path is no row's."""
+    detail = {"artifact": artifact, "path": None, "error": type(error).__name__, "message": str(error)}
+    return Event("failed", artifact, {**detail, "status": None, "quarantine": None, "attempts": []})
+
+
 def members(sha256: str, found: Iterable[Member]) -> Event:
     """Return the event that an archive's members are known."""
     rows = [{"path": m.path, "size": m.size, "crc32": m.crc32, "sha256": m.sha256} for m in found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,10 @@ from mirror.errors import (
     RedirectError,
     SourceError,
 )
-from tests.catalogs import catalog, file, http, model
+from tests.catalogs import catalog, file, http, hub, model
 from tests.faults.fleet import Fleet, sailing
-from tests.loopback.scripted import always, answer, scripted
+from tests.faults.pulling import place_mirror
+from tests.loopback.scripted import always, answer, routes, scripted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -84,6 +86,31 @@ def test_a_hub_whose_every_answer_is_an_abyss_stops_nothing_else(fleet: Fleet) -
     assert all(type(problem.error) is SourceError for problem in outcome.problems)
     held = {state.artifact for state in mirror.files() if state.state == "held"}
     assert held == {"bert-0@google", "bert-0@silent", "bert-1@google", "bert-1@silent"}
+
+
+def test_a_file_that_cannot_be_taken_is_a_problem_of_its_own(tmp_path: Path) -> None:
+    data, commit = b"words", "c" * 40
+    blob = hashlib.sha1(b"blob 5\0words", usedforsecurity=False).hexdigest()
+    siblings = [{"rfilename": path, "size": 5, "blobId": blob} for path in ("../a", "b:c?.txt", "d.txt")]
+    table = {
+        "/api/models/owner/bert/revision/main?blobs=true": {"id": "owner/bert", "sha": commit, "siblings": siblings},
+        f"/owner/bert/resolve/{commit}/b%3Ac%3F.txt": None,
+        f"/owner/bert/resolve/{commit}/d.txt": None,
+    }
+    answers = {target: answer(data if said is None else json.dumps(said).encode()) for target, said in table.items()}
+    place_mirror(tmp_path, json.dumps(catalog(model("bert", hub("owner/bert")))))
+    with scripted(routes(answers)) as server:
+        mirror = Mirror.open(tmp_path, environ={"HF_ENDPOINT": server.url})
+        (problem,) = mirror.sync("bert").problems
+    assert type(problem.error) is SourceError
+    assert str(problem.error) == "bert@huggingface/'../a': its path leads elsewhere"
+    assert {file.path: file.state for file in mirror.files()} == {"b:c?.txt": "held", "d.txt": "held"}
+    assert (mirror.path("bert") / "b:c?.txt").read_bytes() == data
+    (failed,) = mirror.events(kind="failed")
+    assert (failed.subject, failed.detail["path"]) == ("bert@huggingface", None)
+    with mirror.reader() as reader:
+        assert reader is not None
+        reader.verify()
 
 
 PASSING: dict[str, Mapping[str, Any]] = {

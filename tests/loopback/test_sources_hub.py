@@ -21,7 +21,7 @@ from mirror.errors import (
     SourceError,
     StalledError,
 )
-from mirror.model import Authority, Claim, Digest, Listing
+from mirror.model import Authority, Claim, Digest, Listing, Refused
 from mirror.sources.access import HubAccess
 from mirror.sources.listing import list_artifact
 from mirror.sources.opener import Openers
@@ -203,10 +203,9 @@ def test_a_refusal_is_explained(status: str, headers: list[str], error: type[Sou
         repo_json(siblings=[]),
         repo_json(siblings=None),
         answer(json.dumps({"id": REPO, "sha": COMMIT}).encode(), "Content-Type: application/json"),
-        repo_json(siblings=[{"rfilename": "../../etc/passwd", "size": 1, "blobId": BLOB}]),
-        repo_json(siblings=[{"rfilename": "x", "size": 1, "blobId": "nonsense"}]),
+        repo_json(siblings=[{"rfilename": 5, "size": 1, "blobId": BLOB}]),
         repo_json(siblings=[{"rfilename": "x", "size": 1, "blobId": BLOB, "lfs": {"sha256": SHA256}}]),
-        repo_json(siblings=[{"rfilename": "x", "size": -1, "blobId": BLOB}]),
+        repo_json(siblings=[{"rfilename": f"{number}/..", "size": 1, "blobId": BLOB} for number in range(1001)]),
     ],
 )
 def test_an_answer_that_is_no_hub_s_is_a_source_error(sent: bytes) -> None:
@@ -229,7 +228,6 @@ DEEP = answer(b"[" * 100_000, "Content-Type: application/json")
         (answer(b'{"id": ' + b"9" * 5000 + b"}"), "a repository is described otherwise"),
         (repo_json(sha="main"), "it names no full commit"),
         (repo_json(siblings=["x"]), "a repository is described otherwise"),
-        (repo_json(siblings=[{"rfilename": "x", "size": 10**25, "blobId": BLOB}]), "the size of 'x' is none"),
     ],
 )
 def test_what_is_wrong_with_an_answer_is_said_in_words(sent: bytes, words: str) -> None:
@@ -243,6 +241,36 @@ def test_no_answer_is_deep_enough_to_end_more_than_the_question(status: str) -> 
     sent = answer(b"[" * 100_000, "Content-Type: application/json", status=status)
     with scripted(routes({REVISION: sent})) as server, pytest.raises(SourceError):
         listed(server)
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "why"),
+    [
+        ("../../etc/passwd", {}, "its path leads elsewhere"),
+        ("/etc/passwd", {}, "its path leads elsewhere"),
+        ("", {}, "its path leads elsewhere"),
+        ("a\\b", {}, "its path holds a backslash"),
+        ("a\0b", {}, "its path holds signs that cannot be printed"),
+        ("\ud800", {}, "its path holds signs that cannot be printed"),
+        ("x" * 256, {}, "its path is too long"),
+        ("config.json/x", {}, "its path leads through another file"),
+        ("x", {"size": -1}, "its size is none"),
+        ("x", {"size": True}, "its size is none"),
+        ("x", {"size": 10**25}, "its size is none"),
+        ("x", {"blobId": "nonsense"}, "'nonsense' is not a git-sha1"),
+    ],
+)
+def test_a_file_that_cannot_be_taken_is_refused_and_the_others_come(path: str, change: Any, why: str) -> None:
+    siblings = [
+        {"rfilename": "config.json", "size": 382, "blobId": BLOB},
+        {"rfilename": path, "size": 1, "blobId": BLOB, **change},
+        {"rfilename": 'odd: ? " * | < >.txt', "size": 1, "blobId": BLOB},
+    ]
+    with scripted(routes({REVISION: repo_json(siblings=siblings)})) as server:
+        found = listed(server)
+        assert [file.path for file in found.files] == ["config.json", 'odd: ? " * | < >.txt']
+        assert found.files[1].urls[0].endswith("/odd%3A%20%3F%20%22%20%2A%20%7C%20%3C%20%3E.txt")
+        assert found.refused == (Refused(path, why),)
 
 
 def cut(peer: Peer) -> None:
