@@ -58,7 +58,8 @@ class Lock:
                 raise CatalogError(f"{path}: schema {document['schema']!r} is not {SCHEMA!r}", hint=_DAMAGED)
             return cls({name: _listing(name, entry) for name, entry in document["artifacts"].items()})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CatalogError(f"{path}: not a lock: {error!r}", hint=_DAMAGED) from error
+            said = f"it lacks {error}" if isinstance(error, KeyError) else error
+            raise CatalogError(f"{path}: not a lock: {said}", hint=_DAMAGED) from error
 
     def claims(self, file: RemoteFile) -> tuple[Claim, ...]:
         """Return the pins of one file: one, or none."""

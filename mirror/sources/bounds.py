@@ -6,6 +6,7 @@ large in memory as on the wire.
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 _GRACE = 5
 _SLOWEST = 65536  # bytes per second; 64 MiB then take 17 minutes
 _PIECE = 65536
+
+
+#: What whoever reads an answer may come upon, a library of others too.
+NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError)
+
+
+class NonsenseError(ValueError):
+    """What is wrong with an answer, in words."""
 
 
 class Bounds(NamedTuple):
@@ -73,3 +82,18 @@ def pieces(body: Body | Reply) -> Iterator[bytes]:
     buffer = memoryview(bytearray(_PIECE))
     while count := body.readinto(buffer):
         yield bytes(buffer[:count])
+
+
+def in_words(error: BaseException) -> str:
+    """Return what one of ``NONSENSE`` says of the answer that was read."""
+    if isinstance(error, NonsenseError):
+        return str(error)
+    if isinstance(error, KeyError):
+        return f"it lacks {str(error.args[0])[:60]!a}"
+    kinds = {
+        json.JSONDecodeError: "it is no JSON",
+        UnicodeError: "it is no UTF-8",
+        RecursionError: "it is nested too deeply",
+        MemoryError: "it does not fit in memory",
+    }
+    return next((text for kind, text in kinds.items() if isinstance(error, kind)), "its values are of other kinds")

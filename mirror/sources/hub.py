@@ -7,7 +7,6 @@ so that proxies, CAs, timeouts and Ctrl-C work as everywhere. Files are fetched 
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
@@ -20,6 +19,7 @@ from huggingface_hub.hf_api import RepoFile
 
 from mirror.errors import CatalogError, ChangedError, RedirectError, SourceError
 from mirror.model import LARGEST, Authority, Claim, Digest, Listing, Refused, RemoteFile, path_fault, safe_path
+from mirror.sources.bounds import NONSENSE, NonsenseError, in_words
 from mirror.sources.direct import USER_AGENT
 from mirror.sources.failures import located
 from mirror.sources.hub_client import HUB_CLIENT
@@ -38,12 +38,6 @@ _LONG_LIST = 50_000
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 #: Files that cannot be taken, and are told one by one.
 _MANY = 1000
-#: What huggingface_hub, and we, come upon in an answer that is not a hub's.
-_NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError)
-
-
-class _NoHubError(ValueError):
-    """What is wrong with an answer, in words."""
 
 
 class _Lfs(Protocol):
@@ -121,7 +115,7 @@ def _ask(repo: str, revision: str, hub: HubAccess) -> tuple[str, dict[str, _Entr
     info = api.model_info(repo, revision=revision, files_metadata=True)
     commit = info.sha or ""
     if not _COMMIT.fullmatch(commit):
-        raise _NoHubError("it names no full commit")
+        raise NonsenseError("it names no full commit")
     siblings = info.siblings or []
     if len(siblings) < _LONG_LIST and all(file.size is not None and file.blob_id for file in siblings):
         return commit, *_sorted_out((file.rfilename, file.size, file.blob_id, file.lfs) for file in siblings)
@@ -143,7 +137,7 @@ def _sorted_out(
         except ValueError as error:
             refused.append(Refused(path, str(error)[:200]))
             if len(refused) > _MANY:
-                raise _NoHubError(f"more than {_MANY} of its files cannot be taken") from error
+                raise NonsenseError(f"more than {_MANY} of its files cannot be taken") from error
     below = [path for path in entries if "/" in path and any(parent in entries for parent in _parents(path))]
     lost = set(below)
     refused += [Refused(path, "its path leads through another file") for path in below]
@@ -181,25 +175,8 @@ def _our_errors(url: str) -> Iterator[None]:
         raise located(translated(error), url) from error
     except HFValidationError as error:
         raise SourceError(f"{redact(url)}: not the name of a repository") from error
-    except _NONSENSE as error:
+    except NONSENSE as error:
         raise SourceError(
-            f"{redact(url)}: the answer is not a hub's: {_in_words(error)}",
+            f"{redact(url)}: the answer is not a hub's: {in_words(error)}",
             hint="check HF_ENDPOINT, and whether a login page stands in between",
         ) from error
-
-
-def _in_words(error: BaseException) -> str:
-    """Return what one of ``_NONSENSE`` says of the answer."""
-    if isinstance(error, _NoHubError):
-        return str(error)
-    if isinstance(error, KeyError):
-        return f"it lacks {str(error.args[0])[:60]!a}"
-    kinds = {
-        json.JSONDecodeError: "it is no JSON",
-        UnicodeError: "it is no UTF-8",
-        RecursionError: "it is nested too deeply",
-        MemoryError: "it does not fit in memory",
-    }
-    return next(
-        (text for kind, text in kinds.items() if isinstance(error, kind)), "a repository is described otherwise"
-    )

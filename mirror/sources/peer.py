@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mirror.errors import NotFoundError, SourceError
-from mirror.model import Authority, Claim, Digest, Listing, Refused, RemoteFile, path_fault, safe_path
-from mirror.sources.bounds import Bounds, gathered, pieces
+from mirror.model import LARGEST, Authority, Claim, Digest, Listing, Refused, RemoteFile, path_fault, safe_path
+from mirror.sources.bounds import NONSENSE, Bounds, NonsenseError, gathered, in_words, pieces
 from mirror.sources.failures import located
 from mirror.sources.folder import file_path
 from mirror.wire import is_secure, redact
@@ -170,22 +170,22 @@ def read_index(data: bytes, base: str) -> tuple[Offer, ...]:
     """
     try:
         return _offers(json.loads(data), base)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
-        raise SourceError(f"{redact(base)}: not the index of a mirror: {error!r}"[:300]) from error
+    except NONSENSE as error:
+        raise SourceError(f"{redact(base)}: not the index of a mirror: {in_words(error)}") from error
 
 
 def _offers(value: dict[str, Any], base: str) -> tuple[Offer, ...]:
     if value["schema"] != SCHEMA:
-        raise ValueError(f"schema {value['schema']!r}")
+        raise NonsenseError(f"its schema is {str(value['schema'])[:60]!a}")
     return tuple(_offer(each, base) for each in value["listings"])
 
 
 def _offer(value: dict[str, Any], base: str) -> Offer:
     artifact, revision, narrowed = str(value["artifact"]), value["revision"], value["narrowed"]
     if not (revision is None or _COMMIT.fullmatch(revision)):
-        raise ValueError(f"revision {revision!r}")
+        raise NonsenseError("a revision is no full commit")
     if not (narrowed is None or (isinstance(narrowed, list) and all(isinstance(name, str) for name in narrowed))):
-        raise TypeError("narrowed")
+        raise NonsenseError("what a listing was narrowed to is no list of formats")
     files: list[RemoteFile] = []
     refused: list[Refused] = []
     for entry in value["files"]:
@@ -200,8 +200,8 @@ def _offer(value: dict[str, Any], base: str) -> Offer:
 
 def _file(entry: dict[str, Any], artifact: str, revision: str | None, base: str) -> RemoteFile:
     size, sha256 = entry["size"], entry["sha256"]
-    if not (size is None or isinstance(size, int)) or isinstance(size, bool):
-        raise TypeError("size")
+    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= LARGEST):
+        raise NonsenseError("a size is none")
     file = RemoteFile(artifact, str(entry["path"]), (), size, (), revision)
     return file if sha256 is None else promised(file, base, str(sha256))
 

@@ -220,14 +220,14 @@ DEEP = answer(b"[" * 100_000, "Content-Type: application/json")
     ("sent", "words"),
     [
         (answer(b"<!doctype html>log in", "Content-Type: text/html"), "it is no JSON"),
-        (answer(b"[]"), "a repository is described otherwise"),
+        (answer(b"[]"), "its values are of other kinds"),
         (answer(b'{"siblings": []}'), "it lacks 'id'"),
         (answer(b'{"id": "\xff"}'), "it is no UTF-8"),
         (DEEP, "it is nested too deeply"),
         (answer(b'{"id": ' + b"[" * 100_000), "it is nested too deeply"),
-        (answer(b'{"id": ' + b"9" * 5000 + b"}"), "a repository is described otherwise"),
+        (answer(b'{"id": ' + b"9" * 5000 + b"}"), "its values are of other kinds"),
         (repo_json(sha="main"), "it names no full commit"),
-        (repo_json(siblings=["x"]), "a repository is described otherwise"),
+        (repo_json(siblings=["x"]), "its values are of other kinds"),
     ],
 )
 def test_what_is_wrong_with_an_answer_is_said_in_words(sent: bytes, words: str) -> None:
