@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from mirror.errors import MirrorError
-from mirror.wire import redact
+from mirror.wire import is_secure, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -153,11 +153,21 @@ def _environment(environ: Mapping[str, str]) -> Iterator[Finding]:
                 f"{name}={environ[name]}",
                 "" if there else "this path does not exist: every https host will be refused",
             )
-    yield Finding(
+    yield _hub(environ)
+
+
+def _hub(environ: Mapping[str, str]) -> Finding:
+    endpoint = environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    where = f"endpoint {redact(endpoint)}"
+    if not (environ.get("HF_TOKEN") or environ.get("HUGGING_FACE_HUB_TOKEN")):
+        return Finding("hub", Health.OK, f"{where}, no token (public repositories need none)")
+    if is_secure(endpoint):
+        return Finding("hub", Health.OK, f"{where}, a token is set")
+    return Finding(
         "hub",
-        Health.OK,
-        f"endpoint {redact(environ.get('HF_ENDPOINT') or 'https://huggingface.co')}, "
-        f"{'a token is set' if environ.get('HF_TOKEN') else 'no token (public repositories need none)'}",
+        Health.NOTE,
+        f"{where}, a token is set and will not be sent: over http anybody on the way could read it",
+        "set HF_ENDPOINT to an https address",
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mirror.errors import UsageError
+from mirror.errors import AccessError, SourceError, UsageError
 from mirror.wire import is_secure, origin, redact
 
 if TYPE_CHECKING:
@@ -50,3 +51,12 @@ class HubAccess:
         if self.token is None or origin(url) != origin(self.endpoint) or not is_secure(url):
             return None
         return self.token
+
+    def explained(self, error: SourceError, url: str) -> SourceError:
+        """Return a refusal by ``url``; where the token was kept back it says so, instead of asking for one."""
+        kept_back = self.token is not None and origin(url) == origin(self.endpoint) and not is_secure(url)
+        if not kept_back or not (isinstance(error, AccessError) or "HF_TOKEN" in error.hint):
+            return error
+        told = copy(error)
+        told.hint = "HF_TOKEN is set and was not sent: over http anybody on the way could read it; ask over https"
+        return told

@@ -83,12 +83,15 @@ class Asker:
         client: Gives httpx2's client.
         direct: Asks hosts without a proxy; None leaves everything to the client.
         agent: What is sent as ``User-Agent``.
+
+    Attributes:
+        hub: The same.
     """
 
     def __init__(
         self, hub: HubAccess, client: Callable[[], httpx2.Client], direct: Direct | None, *, agent: str = USER_AGENT
     ) -> None:
-        self._hub = hub
+        self.hub = hub
         self._client = client
         self._direct = direct
         self._always = (("User-Agent", agent), *_ALWAYS)
@@ -128,5 +131,5 @@ class Asker:
         return known
 
     def _headers(self, url: str, conditions: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-        token = self._hub.token_for(url)
+        token = self.hub.token_for(url)
         return [*self._always, *conditions, *([("Authorization", f"Bearer {token}")] if token else [])]

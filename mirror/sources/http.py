@@ -132,6 +132,7 @@ class HttpOpener:
 
     def __init__(self, asker: Asker, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._ask = asker.ask
+        self._hub = asker.hub
         self._clock = clock
 
     def open(
@@ -193,7 +194,7 @@ class HttpOpener:
         status, got = answer.status, answer.fields
         if status not in {200, 206, 416}:
             words = explain(got.only("content-type"), _first_bytes(answer.body))
-            raise status_error(status, got, url, now=self._clock(), explanation=words)
+            raise self._hub.explained(status_error(status, got, url, now=self._clock(), explanation=words), url)
         try:
             check_commit(got, url)
             _refuse_encoding(got)

@@ -66,7 +66,7 @@ def list_hub(artifact: Promised, *, hub: HubAccess, client: httpx2.Client, forma
     if artifact.repo is None:
         raise CatalogError(f"{artifact.name}: the catalog names no repository")
     asked = artifact.ref
-    with HUB_CLIENT.through(client, hub), _our_errors(f"{hub.endpoint}/{artifact.repo}"):
+    with HUB_CLIENT.through(client, hub), _our_errors(f"{hub.endpoint}/{artifact.repo}", hub):
         commit, entries, refused = _ask(artifact.repo, asked, hub)
         if not entries and not refused:
             raise _NoHubError("a repository has at least one file, and none is listed")
@@ -162,13 +162,13 @@ def _entry(path: str, size: int | None, blob_id: str | None, lfs: _Lfs | None) -
 
 
 @contextmanager
-def _our_errors(url: str) -> Iterator[None]:
+def _our_errors(url: str, hub: HubAccess) -> Iterator[None]:
     """Turn huggingface_hub's errors into ours; those of the connection are ours already."""
     try:
         yield
     except HfHubHTTPError as error:
         reply = error.response
-        raise status_error(reply.status_code, reply.headers, url) from error
+        raise hub.explained(status_error(reply.status_code, reply.headers, url), url) from error
     except httpx2.TooManyRedirects as error:
         raise RedirectError(f"{redact(url)}: the redirects do not end") from error
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:

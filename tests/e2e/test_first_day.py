@@ -273,6 +273,22 @@ def test_doctor_and_completion_answer_without_a_mirror(command: Command) -> None
     assert not (Path(command.env["XDG_DATA_HOME"]) / "minibert-mirror").exists()
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "health", "words"),
+    [
+        ("http://hub.example", "note", "will not be sent"),
+        ("https://hub.example", "ok", "a token is set"),
+        ("http://127.0.0.1:1", "ok", "a token is set"),
+    ],
+)
+def test_doctor_says_where_a_token_is_kept_back(command: Command, endpoint: str, health: str, words: str) -> None:
+    there = command.at(command.cwd, HF_ENDPOINT=endpoint, HF_TOKEN="hf_secret")
+    (row,) = [row for row in there("doctor", "--offline", "--json").rows if row["topic"] == "hub"]
+    assert row["health"] == health
+    assert row["text"].startswith(f"endpoint {endpoint}, ")
+    assert words in row["text"]
+
+
 def test_doctor_tries_the_hosts_that_a_pull_would_ask(command: Command, tmp_path: Path) -> None:
     with Server(World()) as hub:
         place = tmp_path / "mirror"

@@ -27,7 +27,7 @@ from mirror.sources.listing import list_artifact
 from mirror.sources.opener import Openers
 from tests import catalogs
 from tests.artifacts import REPO, Artifact, File
-from tests.loopback.scripted import Peer, Script, Scripted, answer, routes, scripted
+from tests.loopback.scripted import Peer, Script, Scripted, always, answer, routes, scripted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -191,6 +191,23 @@ def test_a_refusal_is_explained(status: str, headers: list[str], error: type[Sou
     assert caught.value.hint or error not in {NotFoundError, AccessError}
     if error is RateLimitedError:
         assert caught.value.retry_after == 55
+
+
+@pytest.mark.parametrize("code", ["RepoNotFound", "GatedRepo", ""])
+def test_a_token_that_was_kept_back_is_not_asked_for(code: str) -> None:
+    refusal = always(answer(b"", f"X-Error-Code: {code}", status="401 Unauthorized"))
+    with scripted(refusal) as proxy:
+        for token, words in (("hf_secret", "HF_TOKEN is set and was not sent"), (None, "")):
+            access = HubAccess("http://hub.example", token)
+            with Openers.of({"HTTP_PROXY": proxy.url}, stall=5, hub=access) as openers:
+                with pytest.raises(SourceError) as listing:
+                    list_artifact(Artifact(), openers)
+                with pytest.raises(SourceError) as file:
+                    openers.open(f"http://hub.example/{REPO}/resolve/main/config.json")
+            for caught in (listing, file):
+                assert caught.value.hint.startswith(words)
+                assert bool(words) == ("was not sent" in caught.value.hint)
+        assert all("authorization" not in asked.headers for asked in proxy.asked)
 
 
 @pytest.mark.parametrize(
