@@ -46,7 +46,8 @@ def add(
         addresses: One ``hf:OWNER/REPO[@REV]``, hub page, Baidu Pan share, ``peer:URL`` or ``file://`` folder (it
             ends with a slash); or the URLs of the model's files.
         name: Id of the new model; derived from the address when it is None.
-        aliases: Other names for it.
+        aliases: Other names for it. A repository that is given neither these nor a name is called without its
+            owner as well, where no other model is.
         sha256: Pin for the only file, hex.
         size: Bytes of the only file.
 
@@ -55,6 +56,8 @@ def add(
     """
     source, derived = _source(addresses)
     chosen = name or derived
+    if chosen == source.get("repo") and not aliases:
+        aliases = _short(catalog, chosen)
     for word in (chosen, *aliases):
         if (known := catalog.model(word)) is not None:
             hint = "choose another with --id" if word == chosen else "choose another --alias"
@@ -68,6 +71,12 @@ def add(
         raise UsageError(str(problems[0]), hint=remedy)
     data["models"].append(entry)
     return parse(layout(data))
+
+
+def _short(catalog: Catalog, repo: str) -> tuple[str, ...]:
+    """Return the name of a repository without its owner, where it is free."""
+    short = repo.partition("/")[2]
+    return (short,) if short and catalog.model(short) is None else ()
 
 
 def add_source(

@@ -186,7 +186,8 @@ def add(
         return
     place.prepare(here.mirror.place)
     write(changed, here.catalog_path)
-    remark(f"added {added} to {here.catalog_path}", quiet=quiet or as_json)
+    short = f", or {', '.join(entry['aliases'])}," if model is None and entry["aliases"] and not aliases else ""
+    remark(f"added {added}{short} to {here.catalog_path}", quiet=quiet or as_json)
     by_hand = "baidu-pan" in {one["kind"] for one in entry.get("sources", [entry])}
     remark(f"next: minibert-mirror {'handoff' if by_hand else 'pull'} {added}", quiet=quiet or as_json)
 

@@ -45,6 +45,17 @@ def test_a_hub_repository_is_added(address: str, repo: str, ref: str, revision: 
     assert SHIPPED.model(repo) is None
 
 
+def test_a_repository_answers_to_its_name_without_the_owner_where_that_is_free() -> None:
+    once = added("hf:owner/repo")
+    assert once.model("repo") is once.model("owner/repo") is once.models[-1]
+    assert [artifact.name for artifact in once.artifacts_of(once.models[-1])] == ["owner/repo@huggingface"]
+    twice = add(once, ["hf:other/Repo"])
+    assert (twice.models[-1].name, twice.models[-1].aliases) == ("other/Repo", ())
+    assert twice.model("repo").name == "owner/repo"  # type: ignore[union-attr]  # it is there
+    assert added("hf:owner/repo", aliases=["mine"]).model("repo") is None
+    assert added("hf:owner/repo", name="mine").model("repo") is None
+
+
 def test_what_the_address_does_not_say_is_unknown() -> None:
     known = added("hf:owner/repo", aliases=["mine"]).model("mine")
     assert known is not None
