@@ -10,9 +10,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
-import signal
 import sys
-import time
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -22,10 +20,10 @@ import click
 
 from mirror import __version__
 from mirror.errors import MirrorError
+from mirror.interrupt import FAREWELL, STOPPED, answer_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FrameType
 
     from mirror.api import Mirror
     from mirror.catalog import Catalog
@@ -60,10 +58,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-#: Exit code of a process that was told to stop.
-STOPPED = 130
-#: Seconds after which a second Ctrl-C is obeyed at once.
-_PATIENCE = 2.0
 #: Objects between two searches for garbage: importing makes a hundred thousand that are none.
 _GARBAGE = 20_000
 
@@ -193,17 +187,23 @@ def cli(ctx: click.Context, named: Path | None) -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
+    answer_signals(_called.__code__)
     gc.set_threshold(_GARBAGE)
-    _answer_signals()
     try:
-        code = cli.main(prog_name="minibert-mirror", standalone_mode=False)
+        code = _called()
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped; every partial is kept, the same command goes on", err=True)
+        click.echo(FAREWELL, err=True)
         code = STOPPED
-    _leave(code if isinstance(code, int) else 0)
+    _leave(code)
+
+
+def _called() -> int:
+    """Run the command and return its exit code; raises KeyboardInterrupt at any moment when it is told to stop."""
+    code = cli.main(prog_name="minibert-mirror", standalone_mode=False)
+    return code if isinstance(code, int) else 0
 
 
 def _leave(code: int) -> NoReturn:
@@ -215,23 +215,3 @@ def _leave(code: int) -> NoReturn:
         sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def _answer_signals() -> None:
-    """Let Ctrl-C, and SIGTERM, a batch system's way of saying stop, end everything tidily, once.
-
-    Both often come several times, from a person or through ``make`` and a scheduler. What is tidied
-    up must not be interrupted by the second, unless that takes longer than it may.
-    """
-    asked: list[float] = []
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        if not asked:
-            asked.append(time.monotonic())
-            raise KeyboardInterrupt
-        if time.monotonic() - asked[0] > _PATIENCE:
-            os._exit(STOPPED)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or a shell's background job
-            signal.signal(number, stop)

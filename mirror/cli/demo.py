@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mirror.cli import STOPPED
 from mirror.cli.miniature import clear, write_catalog
 from mirror.cli.output import brief, emit, json_option, quiet_option, remark, size, table
 from mirror.errors import IntegrityError, StoreError
+from mirror.interrupt import STOPPED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import socket
+import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -220,6 +221,20 @@ def test_an_impatient_person(stand: Stand, number: signal.Signals) -> None:
         time.sleep(0.2)
         stop(process, *[number] * 60)
     assert_goes_on(stand, wire=LARGE)
+
+
+@pytest.mark.slow
+def test_any_moment_of_the_start(stand: Stand) -> None:
+    stand.strike({"fault": "stall_before_headers", "times": "always"})
+    ready = "import os; from mirror.interrupt import answer_signals; answer_signals(); os.write(1, b'.')"
+    program = (sys.executable, "-c", f"{ready}; from mirror.__main__ import main; main()")
+    for number in range(60):
+        with Running(stand.root, "pull", "--all", environ=stand.environ, program=program) as process:
+            assert process.process.stdout is not None
+            assert process.process.stdout.read(1) == "."
+            time.sleep(number * 0.005)
+            stop(process, signal.SIGINT)
+            assert "Exception ignored" not in process.err
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 #: Runs the program as its console script does.
-PROGRAM = (sys.executable, "-c", "from mirror.cli import main; main()")
+PROGRAM = (sys.executable, "-c", "from mirror.__main__ import main; main()")
 #: Seconds after which a process that should have ended is a failure.
 PATIENCE = 60.0
 

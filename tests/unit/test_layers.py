@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plan": VALUES,
     "place": {"errors"},
     "stopping": set(),
+    "interrupt": set(),
     "lock": VALUES | {"writing"},
     "sources": VALUES | {"wire"},
     "store": VALUES | {"digests"},
