@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -26,6 +27,11 @@ ROOT = Path(__file__).parents[1]
 DATA = ROOT / "tests" / "data"
 _INSTALLED = Path(sys.executable).with_name("minibert-mirror")
 _PROGRAM = [str(_INSTALLED)] if _INSTALLED.exists() else [sys.executable, "-m", "mirror"]
+
+
+def program() -> str:
+    """Return how a shell calls the command."""
+    return shlex.join(_PROGRAM)
 
 
 @dataclass(frozen=True)

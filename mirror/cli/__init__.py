@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from mirror import __version__
+from mirror.cli.streams import take_streams
 from mirror.errors import MirrorError
 from mirror.interrupt import FAREWELL, STOPPED, answer_signals
 
@@ -105,13 +106,18 @@ class Commands(click.Group):
             with _until_the_reader_goes(ctx):
                 return super().invoke(ctx)
         except MirrorError as error:
-            from mirror.cli.output import printable
+            ctx.exit(_told(error))
 
-            told = "\n".join(map(printable, str(error).split("\n")))
-            click.echo(f"{click.style('error', fg='red')}: {told}", err=True)
-            if error.hint:
-                click.echo(f"  hint: {error.hint}", err=True)
-            ctx.exit(error.exit_code)
+
+def _told(error: MirrorError) -> int:
+    """Tell an error of ours and return its exit code."""
+    from mirror.cli.output import printable
+
+    told = "\n".join(map(printable, str(error).split("\n")))
+    click.echo(f"{click.style('error', fg='red')}: {told}", err=True)
+    if error.hint:
+        click.echo(f"  hint: {error.hint}", err=True)
+    return error.exit_code
 
 
 @contextmanager
@@ -189,8 +195,11 @@ def main() -> NoReturn:
     """Run the command line and exit with its code."""
     answer_signals(_called.__code__)
     gc.set_threshold(_GARBAGE)
+    take_streams()
     try:
         code = _called()
+    except MirrorError as error:  # help, or a version, that cannot be printed
+        code = _told(error)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -211,7 +220,7 @@ def _leave(code: int) -> NoReturn:
 
     Taking the interpreter apart takes 15 ms, and would wait for a thread that waits for the resolver.
     """
-    with suppress(BrokenPipeError):
+    with suppress(BrokenPipeError, MirrorError):  # every line was flushed, and has failed, before
         sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
