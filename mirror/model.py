@@ -21,6 +21,8 @@ STRONG = frozenset({"sha256", "git-sha1"})
 #: Bytes of a file at the most: a ledger's number has 63 bits.
 LARGEST = (1 << 63) - 1
 _HEX = re.compile(r"[0-9a-f]+")
+#: Spaces of other scripts: nothing that a terminal would obey, and common in names.
+_SPACES = frozenset("\u00a0\u2002\u2003\u2009\u202f\u3000")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -90,6 +92,16 @@ class Level(StrEnum):
     CHECKED = "checked"
     FIRST_SEEN = "first-seen"
     DISPUTED = "disputed"
+
+
+def printable(text: str) -> str:
+    """Return ``text``, such as a host's word or a file's name, with what a terminal would obey as Python escapes it."""
+    if text.isprintable():
+        return text
+    return "".join(
+        sign if sign.isprintable() or sign in _SPACES else sign.encode("unicode_escape", "surrogatepass").decode()
+        for sign in text
+    )
 
 
 def safe_path(path: str) -> bool:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
 
 from mirror.catalog.values import HUB, Artifact
 from mirror.errors import CatalogError
-from mirror.model import Digest, safe_path
+from mirror.model import Digest, printable, safe_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 #: Names of hash functions in aria2 and in RFC 5854's registry; a git blob id has none. Best first.
 _NAMES = {"sha256": "sha-256", "md5": "md5"}
 _NAMESPACE = "urn:ietf:params:xml:ns:metalink"
+_FOREIGN = re.compile(r"[^\x20-\x7e]+")
 _URL = re.compile(r"(https?|file)://[^\s<>\"]+")
 
 
@@ -59,6 +61,7 @@ def addresses(artifacts: Iterable[Artifact], *, endpoint: str = HUB) -> Iterator
             urls = file.urls
             if artifact.kind == "hub":
                 urls = tuple(base + url.removeprefix(HUB) for url in urls)
+            urls = tuple(map(_encoded, urls))
             out = f"{artifact.name}/{file.path}"
             # A line break or `..` here would write where nobody asked.
             if not safe_path(out) or not all(_URL.fullmatch(url) for url in urls):
@@ -78,8 +81,8 @@ def plain(artifacts: Iterable[Artifact], *, endpoint: str = HUB) -> Iterator[str
         if not artifact.published:
             yield f"# {artifact.name}: not published"
         elif artifact.waits_for_person:
-            yield f"# {artifact.name}: for a person; extraction code {artifact.code or 'unknown'}"
-            yield str(artifact.url)
+            yield f"# {artifact.name}: for a person; extraction code {printable(artifact.code or 'unknown')}"
+            yield _encoded(artifact.url or "")
         elif not artifact.files:
             yield f"# {artifact.name}: no file is known yet, a pull lists them: {page(artifact, endpoint=endpoint)}"
         else:
@@ -131,4 +134,9 @@ def page(artifact: Artifact, *, endpoint: str = HUB) -> str:
     """Return the address that a person would open; one of the hub, at the hub's mirror."""
     url = artifact.url or ""
     at_hub = artifact.kind == "hub" and url.startswith(f"{HUB}/")
-    return endpoint.rstrip("/") + url.removeprefix(HUB) if at_hub else url
+    return _encoded(endpoint.rstrip("/") + url.removeprefix(HUB) if at_hub else url)
+
+
+def _encoded(url: str) -> str:
+    """Return an address in printable ASCII (RFC 3986 §2.1): safe in lines, in XML and on a terminal."""
+    return _FOREIGN.sub(lambda found: quote(found[0], errors="surrogatepass"), url)

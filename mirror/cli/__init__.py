@@ -111,12 +111,14 @@ class Commands(click.Group):
 
 def _told(error: MirrorError) -> int:
     """Tell an error of ours and return its exit code."""
-    from mirror.cli.output import printable
+    from mirror.cli.output import paint, say
 
-    told = "\n".join(map(printable, str(error).split("\n")))
-    click.echo(f"{click.style('error', fg='red')}: {told}", err=True)
+    first, *others = str(error).split("\n")
+    say(f"{paint('error', fg='red')}: {first}", err=True)
+    for line in others:
+        say(line, err=True)
     if error.hint:
-        click.echo(f"  hint: {error.hint}", err=True)
+        say(f"  hint: {error.hint}", err=True)
     return error.exit_code
 
 

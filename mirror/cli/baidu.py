@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mirror.cli.output import emit, json_option, many, quiet_option, remark, size, table
+from mirror.cli.output import emit, json_option, many, paint, quiet_option, remark, say, size, table
 
 if TYPE_CHECKING:
     from mirror.cli import Workspace
@@ -65,16 +65,16 @@ def login(workspace: Workspace, *, as_json: bool) -> None:
     if as_json:
         emit({"logged_in": True, "folder": standing.folder, "expires": _when(standing.expires)})
     else:
-        click.echo(f"logged in; the app sees {standing.folder}")
+        say(f"logged in; the app sees {standing.folder}")
 
 
 def _show_code(device: DeviceCode) -> None:
     import segno
 
-    click.echo(f"open {device.page} and type the code  {click.style(device.user_code, bold=True)}")
+    say(f"open {device.page} and type the code  {paint(device.user_code, bold=True)}")
     if sys.stdout.isatty():
         segno.make(device.link, micro=False).terminal(compact=True)
-    click.echo(f"waiting for {device.expires_in / 60:.0f} min at the most; Ctrl-C ends it", err=True)
+    say(f"waiting for {device.expires_in / 60:.0f} min at the most; Ctrl-C ends it", err=True)
     sys.stdout.flush()
 
 
@@ -91,7 +91,7 @@ def logout(workspace: Workspace, *, as_json: bool) -> None:
     if as_json:
         emit({"logged_in": False, "deleted": there})
     else:
-        click.echo(f"logged out; {_REVOKE}" if there else "nobody was logged in")
+        say(f"logged out; {_REVOKE}" if there else "nobody was logged in")
 
 
 @baidu.command()
@@ -109,10 +109,10 @@ def status(workspace: Workspace, *, as_json: bool) -> None:
         emit({**values, "logged_in": found.expires is not None, "kept_in": str(found.kept_in)})
         return
     login = f"the token is good until {_when(found.expires)}" if found.expires is not None else "nobody is logged in"
-    click.echo(f"app {found.app}: it sees {found.folder}")
-    click.echo(f"{login}; kept in {found.kept_in}")
+    say(f"app {found.app}: it sees {found.folder}")
+    say(f"{login}; kept in {found.kept_in}")
     listed = f"; listed at {_when(found.listed_at)}: {many(found.files, 'file')}" if found.listed_at else ""
-    click.echo(f"{many(found.calls_left, 'call')} left this hour{listed}")
+    say(f"{many(found.calls_left, 'call')} left this hour{listed}")
 
 
 @baidu.command()
@@ -179,7 +179,7 @@ def pull(
             if as_json:
                 emit({"fetch": entry.path, **_entry(entry)})
             else:
-                click.echo(f"fetch  {size(entry.size):>10}  {entry.path}")
+                say(f"fetch  {size(entry.size):>10}  {entry.path}")
         _sum_up(done, quiet=quiet or as_json)
         return
     _report(workspace, done, as_json=as_json, quiet=quiet)
@@ -196,7 +196,7 @@ def _report(workspace: Workspace, done: Brought, *, as_json: bool, quiet: bool) 
         if as_json:
             emit({"path": path, "status": "failed", "error": type(error).__name__, "why": str(error)})
         elif error is not done.ended:
-            click.echo(f"{click.style('failed    ', fg='red')}  {error}", err=True)
+            say(f"{paint('failed    ', fg='red')}  {error}", err=True)
     if as_json:
         emit({"listed": done.listed, "known": done.known, "wire_bytes": done.wire_bytes, "calls_left": done.calls_left})
     _sum_up(done, quiet=quiet or as_json)

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 import click
 
 from mirror.catalog.select import HELP
-from mirror.cli.output import emit, json_option, quiet_option, remark, table
+from mirror.cli.output import emit, json_option, quiet_option, remark, say, table
 from mirror.errors import CatalogError, UsageError
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ def show(here: Workspace, names: tuple[str, ...], as_json: bool) -> None:
             emit(plain_values(model.entry))
             continue
         if number:
-            click.echo()
+            say()
         for line in describe(here.catalog, model):
-            click.echo(line)
+            say(line)
 
 
 @catalog.command()
@@ -109,7 +109,7 @@ def check(here: Workspace, file: Path | None, *, as_json: bool, quiet: bool) -> 
         if as_json:
             emit({"where": problem.where, "problem": problem.what})
         else:
-            click.echo(problem)
+            say(str(problem))
     if problems:
         count = f"{len(problems)} problems" if len(problems) > 1 else "one problem"
         raise CatalogError(f"{path}: {count}", hint="docs/catalog.md explains every field")
@@ -216,7 +216,7 @@ def diff(here: Workspace, old: Path | None, new: Path | None, *, as_json: bool, 
             values = {"before": change.before, "after": change.after}
             emit({"change": change.kind, "where": change.where, **values})
         else:
-            click.echo(change)
+            say(str(change))
     if not changes:
         remark("no difference", quiet=quiet)
 

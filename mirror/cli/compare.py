@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mirror.cli.output import emit, json_option, many, printable, quiet_option, remark, table
+from mirror.cli.output import emit, json_option, many, paint, quiet_option, remark, say, table
 from mirror.errors import DifferentError, IntegrityError, StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -124,10 +124,11 @@ class _Report:
         rows += [(one.file.name, one.file.format or "?", _verdict(one)) for one in found.others]
         table((found.model, "format", "verdict"), rows)
         for one in found.others:
-            lines = "".join(f"\n      {line}" for line in _details(one))
-            if lines:
-                click.echo(f"  {one.file.name}{lines}")
-        click.echo()
+            for number, line in enumerate(_details(one)):
+                if number == 0:
+                    say(f"  {one.file.name}")
+                say(f"      {line}")
+        say()
 
     def end(self) -> None:
         """Raise the gravest of what was told.
@@ -150,10 +151,10 @@ class _Report:
 
 def _verdict(one: Compared) -> str:
     if one.file.lost:
-        return click.style(one.file.problem, fg="red")
+        return paint(one.file.problem, fg="red")
     if one.verdict is None:
-        return click.style(f"not read: {one.file.problem}", fg="red")
-    return click.style(str(one.verdict), fg=_COLOURS[one.verdict.relation.value])
+        return paint(f"not read: {one.file.problem}", fg="red")
+    return paint(str(one.verdict), fg=_COLOURS[one.verdict.relation.value])
 
 
 def _details(one: Compared) -> Iterable[str]:
@@ -257,12 +258,12 @@ def _proof(proof: IndexProof) -> dict[str, object]:
 
 def _print_proof(name: str, proof: IndexProof) -> None:
     total = len(proof.proved) + len(proof.refuted) + len(proof.missing)
-    word = click.style(proof.verdict.value, fg="cyan" if proof.holds else "red")
-    click.echo(f"{word}  {printable(name)}: {len(proof.proved)} of the index's {total} tensors have its CRC-32C")
+    word = paint(proof.verdict.value, fg="cyan" if proof.holds else "red")
+    say(f"{word}  {name}: {len(proof.proved)} of the index's {total} tensors have its CRC-32C")
     for one in proof.refuted[:_SHOWN]:
-        click.echo(f"  {one.name}: {one.why}")
+        say(f"  {one.name}: {one.why}")
     if proof.refuted[_SHOWN:]:
-        click.echo(f"  and {len(proof.refuted) - _SHOWN} more")
+        say(f"  and {len(proof.refuted) - _SHOWN} more")
     for names, said in ((proof.missing, "not in the file"), (proof.uncovered, "not in the index, so nothing is known")):
         if names:
-            click.echo(f"  {said}: {', '.join(names[:_SHOWN])}{' …' if names[_SHOWN:] else ''}")
+            say(f"  {said}: {', '.join(names[:_SHOWN])}{' …' if names[_SHOWN:] else ''}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mirror.cli.miniature import clear, write_catalog
-from mirror.cli.output import brief, emit, json_option, quiet_option, remark, size, table
+from mirror.cli.output import brief, emit, json_option, paint, quiet_option, remark, say, size, table
 from mirror.errors import IntegrityError, StoreError
 from mirror.interrupt import STOPPED
 
@@ -84,11 +84,11 @@ class _Story:
     def chapter(self, text: str) -> None:
         self._number += 1
         self.say("")
-        self.say(click.style(f"{self._number}. {text}", bold=True))
+        self.say(paint(f"{self._number}. {text}", bold=True))
 
     def say(self, text: str) -> None:
         if not self.silent:
-            click.echo(text)
+            say(text)
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def _mirror_folder(folder: Path | None, *, quiet: bool) -> Iterator[Path]:
         yield root
     except KeyboardInterrupt:
         left = "the demo's temporary folder is removed" if folder is None else f"{root} stays as it is"
-        click.echo(f"stopped; {left}, and the same command begins anew", err=True)
+        say(f"stopped; {left}, and the same command begins anew", err=True)
         raise click.exceptions.Exit(STOPPED) from None
     finally:
         if folder is None:
@@ -219,7 +219,7 @@ def _tell_faults(story: _Story, mirror: Mirror, outcome: Outcome, server: Server
     for problem in outcome.problems:
         caught = caught or problem.subject.endswith(_CORRUPT[2:])
         text = brief(str(problem.error).removeprefix(f"{problem.subject}: "))
-        story.say(f"   {click.style('caught', fg='green')} {problem.subject}: {text}")
+        story.say(f"   {paint('caught', fg='green')} {problem.subject}: {text}")
     cases = list(mirror.store.iter_quarantine())
     if cases:
         story.say(
@@ -262,7 +262,7 @@ def _compare(story: _Story, mirror: Mirror) -> list[str]:
         for one in found.others:
             if one.differs:
                 apart.append(one.file.name)
-                told.append(f"   {click.style('caught', fg='green')} {one.file.name}: {_in_what(one)}")
+                told.append(f"   {paint('caught', fg='green')} {one.file.name}: {_in_what(one)}")
     if not story.silent:
         table(("model", "copies", "formats", "against the publisher's own"), rows, right=(1,))
     for line in told:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mirror.cli.output import emit, json_option
+from mirror.cli.output import emit, json_option, paint, say
 
 if TYPE_CHECKING:
     from mirror.cli import Workspace
@@ -37,8 +37,8 @@ def doctor(workspace: Workspace, *, offline: bool, as_json: bool, quiet: bool) -
             )
             continue
         sign, colour = _SIGNS[finding.health.value]
-        click.echo(f"{click.style(sign, fg=colour)}  {finding.topic}: {finding.text}")
+        say(f"{paint(sign, fg=colour)}  {finding.topic}: {finding.text}")
         if finding.advice:
-            click.echo(f"      {finding.advice}")
+            say(f"      {finding.advice}")
     if bad:
         click.get_current_context().exit(5)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mirror.cli.output import emit, json_option, many, quiet_option, remark, size, table
+from mirror.cli.output import emit, json_option, many, paint, quiet_option, remark, size, table
 from mirror.cli.probe import holds, probed_object
 from mirror.errors import WaitingError
 
@@ -86,7 +86,7 @@ def _row(one: Waiting) -> tuple[str, ...]:
     come = one.expected
     listed = holds(one.probed) if one.probed is not None else ""
     span = f": {listed}" if listed else _span(come)
-    here = click.style(f"✓ {one.arrived}", fg="green") if one.arrived else "-"
+    here = paint(f"✓ {one.arrived}", fg="green") if one.arrived else "-"
     return (one.artifact, one.url or "never published", one.code or "-", "/".join(come.formats) + span, here)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mirror.cli.output import emit, json_option, many, printable, quiet_option, remark
+from mirror.cli.output import emit, json_option, many, paint, quiet_option, remark, say
 from mirror.errors import IntegrityError, StoreError
 
 if TYPE_CHECKING:
@@ -47,8 +47,9 @@ def identify(workspace: Workspace, files: tuple[Path, ...], *, as_json: bool, qu
         if as_json:
             emit({**found._asdict(), "sizes": dict(found.sizes), "roots": dict(found.roots)})
             continue
-        likely = click.style(f"{found.likely.value:<17}", fg=_COLOURS.get(found.likely.value, "green"))
-        click.echo(f"{likely}  {printable(found.name)}\n    {printable(found.text)}")
+        likely = paint(f"{found.likely.value:<17}", fg=_COLOURS.get(found.likely.value, "green"))
+        say(f"{likely}  {found.name}")
+        say(f"    {found.text}")
     if not count:
         remark("there are no weights", quiet=quiet or as_json)
     if refused:

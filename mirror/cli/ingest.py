@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mirror.cli.output import emit, json_option, judged, many, quiet_option, remark, size
+from mirror.cli.output import emit, json_option, judged, many, paint, quiet_option, remark, say, size
 from mirror.compare.finding import Soundness
 from mirror.errors import IntegrityError, WaitingError
 
@@ -130,9 +130,9 @@ def _tell_take(one: Take, level: str | None, way: str | None, *, as_json: bool) 
         )
         return
     how = f", {_WAYS[way]}" if way is not None else ""
-    head = click.style(f"{level or 'to take':<10}", fg="green")
-    click.echo(f"{head}  {one.file}  {size(one.find.size)}{how}")
-    click.echo(f"    {one.find.name}{f': {one.why}' if one.find.kind else ''}")  # texts come along with weights
+    head = paint(f"{level or 'to take':<10}", fg="green")
+    say(f"{head}  {one.file}  {size(one.find.size)}{how}")
+    say(f"    {one.find.name}{f': {one.why}' if one.find.kind else ''}")  # texts come along with weights
 
 
 def _tell_left(plan: Plan, *, as_json: bool, quiet: bool) -> None:
@@ -140,7 +140,8 @@ def _tell_left(plan: Plan, *, as_json: bool, quiet: bool) -> None:
         if as_json:
             emit({"name": one.name, "status": one.status, "artifact": one.artifact, "why": one.why})
         else:
-            click.echo(f"{click.style(f'{one.status:<10}', fg=_COLOURS[one.status])}  {one.name}\n    {one.why}")
+            say(f"{paint(f'{one.status:<10}', fg=_COLOURS[one.status])}  {one.name}")
+            say(f"    {one.why}")
     if plan.others:
         remark(f"{many(plan.others, 'other file')} left alone", quiet=quiet or as_json)
     if not plan.takes:
@@ -156,7 +157,8 @@ def _tell_problems(done: Ingested, *, as_json: bool) -> None:
         if as_json:
             emit({"name": name, "status": "disputed", "artifact": None, "why": str(error)})
         else:
-            click.echo(f"{click.style('disputed  ', fg='red')}  {name}\n    {error}")
+            say(f"{paint('disputed  ', fg='red')}  {name}")
+            say(f"    {error}")
 
 
 def _prove(workspace: Workspace, done: Ingested, *, as_json: bool, quiet: bool) -> list[str]:
@@ -167,7 +169,7 @@ def _prove(workspace: Workspace, done: Ingested, *, as_json: bool, quiet: bool) 
         counts[proof.loaded.verdict] += 1
         if proof.loaded.verdict is Soundness.UNSOUND:
             unsound.append(proof.name)
-            click.echo(f"{click.style('unsound   ', fg='red')}  {proof.error}", err=as_json)
+            say(f"{paint('unsound   ', fg='red')}  {proof.error}", err=as_json)
     if counts:
         remark(judged(counts), quiet=quiet or as_json)
     return unsound

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mirror.cli.output import emit, json_option, quiet_option, remark, size
+from mirror.cli.output import emit, json_option, quiet_option, remark, say, size
 from mirror.errors import NoLedgerError, TamperedError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def verify(workspace: Workspace, *, head: str | None, as_json: bool, quiet: bool
     if as_json:
         emit({"sound": True, "events": audit.events, "head": audit.head, "anchored": audit.anchored})
         return
-    click.echo(f"sound: {audit.events} events, head {audit.head}")
+    say(f"sound: {audit.events} events, head {audit.head}")
     if audit.anchored is None and audit.events:
         remark(f"there is no {workspace.ledger_path.with_suffix('.head').name} to compare with", quiet=quiet)
 
@@ -112,7 +112,7 @@ def log(
             if as_json:
                 emit(entry._asdict())
             else:
-                click.echo(_line(entry))
+                say(_line(entry))
 
 
 @ledger.command()
@@ -132,7 +132,7 @@ def head(workspace: Workspace, *, as_json: bool) -> None:
     if as_json:
         emit(last._asdict())
     else:
-        click.echo(str(last))
+        say(str(last))
 
 
 @ledger.command()
@@ -179,9 +179,8 @@ def _reader(path: Path) -> Reader:
 
 def _line(entry: Entry) -> str:
     """Return one event as a line for people."""
-    text = f"{entry.seq:>7}  {entry.at[:19]}Z  {entry.kind:<9} {entry.subject}  {_gist(entry.kind, entry.detail)}"
-    # A name from elsewhere must not move the cursor of whoever reads.
-    return "".join(sign if sign.isprintable() else "\ufffd" for sign in text).rstrip()
+    gist = _gist(entry.kind, entry.detail)
+    return f"{entry.seq:>7}  {entry.at[:19]}Z  {entry.kind:<9} {entry.subject}  {gist}".rstrip()
 
 
 def _gist(kind: str, detail: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mirror.cli.output import emit, json_option, many, quiet_option, remark
+from mirror.cli.output import emit, json_option, many, quiet_option, remark, say
 
 if TYPE_CHECKING:
     from mirror.cli import Workspace
@@ -36,7 +36,7 @@ def lock(workspace: Workspace, selectors: tuple[str, ...], *, dry_run: bool, as_
         if as_json:
             emit({"artifact": name, "files": count})
         elif dry_run:
-            click.echo(f"{name}: {many(count, 'file')}")
+            say(f"{name}: {many(count, 'file')}")
     files, artifacts = many(sum(written.values()), "file"), many(len(written), "artifact")
     done = "would pin" if dry_run else "pinned"
     remark(f"{done} {files} of {artifacts} in {workspace.mirror.place.lock}", quiet=quiet or as_json)

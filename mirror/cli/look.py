@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mirror.cli.output import emit, for_a_person, json_option, many, quiet_option, remark, size, table
+from mirror.cli.output import emit, for_a_person, json_option, many, paint, quiet_option, remark, say, size, table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ def status(workspace: Workspace, selectors: tuple[str, ...], *, everything: bool
     """
     found = list(workspace.mirror.status(*selectors))
     if lost := _lost(workspace.ledger_path):
-        remark(f"{click.style('note', fg='yellow')}: {lost}; see `minibert-mirror ledger verify`", quiet=quiet)
+        remark(f"{paint('note', fg='yellow')}: {lost}; see `minibert-mirror ledger verify`", quiet=quiet)
     shown = [one for one in found if everything or selectors or one.files]
     if as_json:
         for one in shown:
@@ -68,12 +68,10 @@ def _waits(found: list[ArtifactStatus]) -> str:
 
 
 def _row(one: ArtifactStatus) -> tuple[str, ...]:
-    levels = ", ".join(
-        click.style(f"{count} {level}", fg=_COLOURS.get(level)) for level, count in sorted(one.levels.items())
-    )
+    levels = ", ".join(paint(f"{count} {level}", fg=_COLOURS.get(level)) for level, count in sorted(one.levels.items()))
     for count, word in ((one.unsound, "unsound"), (one.disputed, "disputed"), (one.failed, "failed")):
         if count:
-            levels += (", " if levels else "") + click.style(f"{count} {word}", fg="red")
+            levels += (", " if levels else "") + paint(f"{count} {word}", fg="red")
     for said in one.tensors[:1]:
         levels += f", {said.partition('/')[0]}"
     if one.waits:
@@ -117,10 +115,10 @@ def ls(workspace: Workspace, selectors: tuple[str, ...], *, missing: bool, paths
         elif paths:
             click.echo(where or f"({file.state})")
         else:
-            level = click.style(f"{file.level or file.state:<10}", fg=_COLOURS.get(file.level or ""))
-            bad = click.style("  unsound", fg="red") if file.sha256 in unsound else ""
+            level = paint(f"{file.level or file.state:<10}", fg=_COLOURS.get(file.level or ""))
+            bad = paint("  unsound", fg="red") if file.sha256 in unsound else ""
             name = f"{file.artifact}/{file.path}{bad}"
-            click.echo(f"{level} {size(file.size):>10}  {(file.sha256 or '-')[:16]:<16}  {name}")
+            say(f"{level} {size(file.size):>10}  {(file.sha256 or '-')[:16]:<16}  {name}")
 
 
 @click.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -10,13 +11,14 @@ from typing import Any, TypeVar
 import click
 
 from mirror.compare.finding import Soundness
+from mirror.model import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: Half characters: what Python has for the bytes of a file's name that are no UTF-8 (PEP 383).
-_HALF = re.compile(r"[\ud800-\udfff]")
-#: What a terminal would obey, or turn round, instead of showing it; and half characters.
-_UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+#: What JSON may hold as it is, and a terminal would obey or turn round; and half characters, which are no UTF-8.
+_ESCAPED = re.compile(r"[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+#: Stands for ESC in our own styling until it is printed: nobody else's text can hold it.
+_ESC = f"␛{os.urandom(8).hex()}␛"
 
 #: ``--json``, the same for every command.
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
@@ -24,24 +26,34 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Only errors and results: no bars, no remarks.")
 
 
-def emit(value: dict[str, Any]) -> None:
-    """Print one JSON object as one line of UTF-8.
+def emit(value: Mapping[str, Any]) -> None:
+    """Print one JSON object as one line of UTF-8."""
+    click.echo(json_line(value))
+
+
+def json_line(value: Mapping[str, Any]) -> str:
+    """Return one JSON object as a line that UTF-8 can write and a terminal only shows.
 
     A byte ``0xNN`` of a file's name that is no UTF-8 stands there as ``\\udcNN``: ``os.fsencode`` gives it back.
     """
     text = json.dumps(value, ensure_ascii=False)
-    click.echo(_HALF.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def printable(text: str) -> str:
-    """Return ``text``, such as the name of somebody's file, with what is not to be shown as Python escapes it."""
-    return _UNSHOWN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+def say(text: str = "", *, err: bool = False) -> None:
+    """Print one line for people, whoever its words are from: a terminal obeys only what ``paint`` has styled."""
+    click.echo(printable(text).replace(_ESC, "\x1b"), err=err)
+
+
+def paint(text: str, *, fg: str | None = None, bold: bool | None = None) -> str:
+    """Return ``text`` in a colour, for ``say`` and ``table``; what it holds of its own is escaped."""
+    return click.style(printable(text), fg=fg, bold=bold).replace("\x1b", _ESC)
 
 
 def remark(text: str, *, quiet: bool = False) -> None:
     """Say something on stderr that is not a result."""
     if not quiet:
-        click.echo(text, err=True)
+        say(text, err=True)
 
 
 def brief(text: str) -> str:
@@ -88,18 +100,24 @@ def size(count: float | None) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
     """Print a table; columns listed in ``right`` are aligned to the right."""
+    head, rows = _printable(head), [_printable(row) for row in rows]
     widths = [max(_width(row[i]) for row in (head, *rows)) for i in range(len(head))]
     for number, row in enumerate((head, *rows)):
         cells = [_pad(text, widths[i], right=i in right) for i, text in enumerate(row)]
         line = "  ".join(cells).rstrip()
-        click.echo(click.style(line, bold=True) if number == 0 else line)
+        say(paint(line, bold=True) if number == 0 else line)
+
+
+def _printable(row: Sequence[str]) -> tuple[str, ...]:
+    return tuple(map(printable, row))
 
 
 def _width(text: str) -> int:
     """Return the columns of a terminal that ``text`` takes: Chinese signs take two, colours none."""
     import unicodedata
 
-    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in click.unstyle(text))
+    bare = click.unstyle(text.replace(_ESC, "\x1b"))
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in bare)
 
 
 def _pad(text: str, width: int, *, right: bool) -> str:

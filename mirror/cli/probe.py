@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mirror.cli.output import emit, json_option, many, quiet_option, remark, size, table
+from mirror.cli.output import emit, json_option, many, paint, quiet_option, remark, size, table
 from mirror.errors import CaptchaError, DeadShareError, MirrorError, SourceError, WaitingError, WrongCodeError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _show(found: Sequence[Probed], *, as_json: bool) -> None:
         return
     rows = []
     for one in found:
-        word = click.style(one.outcome.value, fg=_COLOURS.get(one.outcome.value))
+        word = paint(one.outcome.value, fg=_COLOURS.get(one.outcome.value))
         when = "-" if one.at is None else f"{one.at:%Y-%m-%d %H:%M}" + (" (known)" if one.cached else "")
         rows.append((one.artifact, f"{one.host}/s/1{one.share}", word, when, holds(one) or one.why))
     table(("artifact", "share", "outcome", "asked (UTC)", "holds"), rows)

@@ -6,9 +6,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import click
-
-from mirror.cli.output import brief, many
+from mirror.cli.output import brief, many, paint, say
 from mirror.errors import DisputedError, IntegrityError, UnsoundError
 from mirror.transfer.receipt import account_of
 
@@ -33,26 +31,26 @@ def show(problems: Sequence[Problem]) -> None:
     for (_, hint), group in sorted(remedies.items(), key=lambda item: item[0][0]):
         for problem in group:
             for line in _lines(problem):
-                click.echo(line, err=True)
-        click.echo(f"  {hint}" if hint else "", err=True)
+                say(line, err=True)
+        say(f"  {hint}" if hint else "", err=True)
     if len(problems) > _MOST:
-        click.echo(f"… and {len(problems) - _MOST} more; --json lists all", err=True)
+        say(f"… and {len(problems) - _MOST} more; --json lists all", err=True)
     # Weights that are no good are held all the same.
     absent = [problem for problem in problems if not isinstance(problem.error, UnsoundError)]
     ways = ", ".join(f"{number} {way}" for way, number in Counter(map(_word, absent)).most_common())
     said = [f"{len(absent)} did not come: {ways}"] if absent else []
     if unsound := len(problems) - len(absent):
         said.append(f"{many(unsound, 'weight file')} held, and not sound")
-    click.echo(f"{click.style('error', fg='red')}: {'; '.join(said)}", err=True)
+    say(f"{paint('error', fg='red')}: {'; '.join(said)}", err=True)
 
 
 def _lines(problem: Problem) -> Iterator[str]:
     error = problem.error
     if not isinstance(error, DisputedError):
         text = str(error).removeprefix(f"{problem.subject}: ").removeprefix(f"{problem.subject} ")
-        yield f"{click.style('failed', fg='red')} {problem.subject}: {brief(text)}"
+        yield f"{paint('failed', fg='red')} {problem.subject}: {brief(text)}"
     else:
-        yield f"{click.style('disputed', fg='red')} {problem.subject}: got {brief(error.actual)}, but"
+        yield f"{paint('disputed', fg='red')} {problem.subject}: got {brief(error.actual)}, but"
         for claim in error.claims:
             yield f"    {brief(claim)}"
     if quarantine := account_of(error).quarantine:

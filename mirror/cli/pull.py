@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mirror.cli.output import and_more, brief, emit, for_a_person, json_option, many, quiet_option, remark, size
+from mirror.cli.output import (
+    and_more,
+    brief,
+    emit,
+    for_a_person,
+    json_option,
+    many,
+    paint,
+    quiet_option,
+    remark,
+    say,
+    size,
+)
 from mirror.errors import UnsoundError
 
 if TYPE_CHECKING:
@@ -147,7 +159,7 @@ def _tell_note(note: str, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         emit({"note": note})
     else:
-        remark(f"{click.style('note', fg='yellow')}: {brief(note)}", quiet=quiet)
+        remark(f"{paint('note', fg='yellow')}: {brief(note)}", quiet=quiet)
 
 
 def _tell_problems(outcome: Outcome, *, as_json: bool) -> None:
@@ -178,11 +190,11 @@ def _print_plan(plan: Plan, catalog: Catalog, *, as_json: bool) -> None:
         why = "a person must fetch it" if catalog.artifact(name).published else "no address was ever published"
         lines.append(f"wait   {'':>10}  {name} ({why})")
     for line in lines[:_LINES]:
-        click.echo(line)
+        say(line)
     if len(lines) > _LINES:
-        click.echo(f"… and {len(lines) - _LINES} more; --json lists all")
+        say(f"… and {len(lines) - _LINES} more; --json lists all")
     unknown = f" and {many(plan.unknown_sizes, 'file')} of unknown size" if plan.unknown_sizes else ""
-    click.echo(
+    say(
         f"to fetch: {many(len(plan.fetch), 'file')}, {size(plan.bytes_to_fetch)}{unknown}; "
         f"held: {many(plan.held_files, 'file')}, {size(plan.held_bytes)}"
     )
@@ -237,7 +249,7 @@ def _print_json(outcome: Outcome) -> None:
 
 def _print_summary(outcome: Outcome, catalog: Catalog, *, quiet: bool) -> None:
     for change in outcome.changes:
-        click.echo(
+        say(
             f"{change.artifact}: {_revisions(change.before, change.after)}"
             f"{len(change.added)} added, {len(change.changed)} changed, {len(change.removed)} removed"
         )
@@ -247,30 +259,28 @@ def _print_summary(outcome: Outcome, catalog: Catalog, *, quiet: bool) -> None:
     if plan.empty and all(isinstance(problem.error, UnsoundError) for problem in outcome.problems):
         verb = "is" if plan.held_files == 1 else "are"
         nothing = "nothing to fetch" if outcome.problems or outcome.sound else "nothing to do"
-        click.echo(f"{nothing}: {many(plan.held_files, 'file')} {verb} held, {size(plan.held_bytes)}")
+        say(f"{nothing}: {many(plan.held_files, 'file')} {verb} held, {size(plan.held_bytes)}")
     else:
         levels = ", ".join(f"{count} {level}" for level, count in sorted(outcome.levels.items()))
         came = [f"{many(outcome.stored, 'file')} came"] if outcome.stored else []
         came += [f"{many(outcome.adopted, 'file')} needed no transfer"] if outcome.adopted else []
-        click.echo(
+        say(
             f"{', '.join(came) or 'nothing came'}{f' ({levels})' if levels else ''}, "
             f"{size(outcome.wire_bytes)} in {outcome.seconds:.1f} s; held before: {plan.held_files}"
         )
     if outcome.sound:
-        click.echo(f"{many(outcome.sound, 'weight file')} opened and found sound")
+        say(f"{many(outcome.sound, 'weight file')} opened and found sound")
     for finding in outcome.findings[:_FINDINGS]:
-        click.echo(f"{click.style('strange', fg='yellow')} {finding}")
+        say(f"{paint('strange', fg='yellow')} {finding}")
     if (rest := len(outcome.findings) - _FINDINGS) > 0:
-        click.echo(f"… and {rest} more; `minibert-mirror why FILE` tells everything")
+        say(f"… and {rest} more; `minibert-mirror why FILE` tells everything")
     for what, names in outcome.unchecked.items():
-        click.echo(f"{click.style('unchecked', fg='yellow')} {what}: {and_more(names)}")
+        say(f"{paint('unchecked', fg='yellow')} {what}: {and_more(names)}")
     unpublished = [name for name in plan.waiting if not catalog.artifact(name).published]
     if waiting := len(plan.waiting) - len(unpublished):
-        click.echo(
-            f"{for_a_person(waiting)}: `minibert-mirror handoff` has links, codes, and what to do with what comes"
-        )
+        say(f"{for_a_person(waiting)}: `minibert-mirror handoff` has links, codes, and what to do with what comes")
     for name in unpublished:
-        click.echo(f"{name} was never published: there is no address to fetch it from")
+        say(f"{name} was never published: there is no address to fetch it from")
 
 
 def _revisions(before: str | None, after: str | None) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mirror.cli.output import emit, json_option, many, quiet_option, remark, size
+from mirror.cli.output import emit, json_option, many, paint, quiet_option, remark, say, size
 from mirror.cli.pull import parse_rate
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _tell(mended: Mended, *, as_json: bool) -> None:
         )
         return
     kept = f", {size(mended.kept)} kept of a damaged copy" if mended.kept else ""
-    click.echo(f"{click.style('mended', fg='green')}  {mended.file}: {size(mended.fetched)} fetched{kept}")
+    say(f"{paint('mended', fg='green')}  {mended.file}: {size(mended.fetched)} fetched{kept}")
 
 
 def _tell_problems(outcome: Repaired, *, as_json: bool) -> None:

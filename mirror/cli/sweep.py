@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mirror.cli.output import emit, json_option, many, quiet_option, remark, size
+from mirror.cli.output import emit, json_option, many, quiet_option, remark, say, size
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -52,7 +52,7 @@ def gc(
             deleted = item in gone
             emit({"kind": item.kind, "path": str(item.path), "size": item.size, "why": item.why, "deleted": deleted})
         else:
-            click.echo(f"{item.kind:<10} {size(item.size):>10}  {item.path}  ({item.why})")
+            say(f"{item.kind:<10} {size(item.size):>10}  {item.path}  ({item.why})")
     remark(_summary(plan, gone, yes=yes), quiet=quiet or as_json)
     if plan.new:
         words = "is kept for now: it is" if plan.new == 1 else "are kept for now: they are"
@@ -90,4 +90,4 @@ def du(workspace: Workspace, *, as_json: bool) -> None:
         emit(rows)
         return
     for name, count in rows.items():
-        click.echo(f"{size(count):>10}  {name.replace('_', ' ')}")
+        say(f"{size(count):>10}  {name.replace('_', ' ')}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mirror.cli.miniature import write_catalog
-from mirror.cli.output import emit, json_option, quiet_option, remark
+from mirror.cli.output import emit, json_option, quiet_option, remark, say
 from mirror.errors import UsageError
 
 if TYPE_CHECKING:
@@ -125,6 +125,6 @@ def _show(server: Server, *, as_json: bool) -> None:
         emit({"addresses": addresses, "environment": environment})
         return
     for role, what in _SHOWN.items():
-        click.echo(f"{addresses[role]:24}  {what}")
+        say(f"{addresses[role]:24}  {what}")
     for name, value in environment.items():
-        click.echo(f"export {name}={value}")
+        say(f"export {name}={value}")

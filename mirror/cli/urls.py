@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import click
 
 from mirror.catalog.select import HELP
 from mirror.catalog.values import HUB
-from mirror.cli.output import json_option, quiet_option, remark
+from mirror.cli.output import json_line, json_option, quiet_option, remark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -90,12 +89,12 @@ def _objects(artifacts: Iterable[Artifact], *, endpoint: str) -> Iterator[str]:
 
     for artifact in artifacts:
         if artifact.waits_for_person and artifact.published:
-            yield json.dumps({"artifact": artifact.name, "urls": [artifact.url], "code": artifact.code})
+            yield json_line({"artifact": artifact.name, "urls": [artifact.url], "code": artifact.code})
         for file in addresses([artifact], endpoint=endpoint):
             digests = [str(digest) for digest in file.digests]
             path = file.out.removeprefix(f"{artifact.name}/")
             known = {"artifact": artifact.name, "path": path, "urls": file.urls, "size": file.size, "digests": digests}
-            yield json.dumps(known, ensure_ascii=False)
+            yield json_line(known)
 
 
 def _remarks(artifacts: tuple[Artifact, ...], form: str) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import click
-
-from mirror.cli.output import and_more, emit, many
+from mirror.cli.output import and_more, emit, many, paint, say
 from mirror.compare.finding import Severity, Soundness
 from mirror.prove import Proof
 from mirror.recheck import Rechecked
@@ -69,14 +67,14 @@ class Report:
                 }
             )
         elif verdict.transient:
-            click.echo(
-                f"{click.style('transient', fg='yellow')}  {', '.join(finding.files)}: the first read gave other "
+            say(
+                f"{paint('transient', fg='yellow')}  {', '.join(finding.files)}: the first read gave other "
                 "bytes, a second was right: look after this machine's memory, disk and cables"
             )
         elif not verdict.ok:
             where = f", damaged bytes {', '.join(f'{a}–{b}' for a, b in verdict.damage[:5])}" if verdict.damage else ""
             where += f": {verdict.why}" if verdict.why else ""
-            click.echo(f"{click.style(verdict.status.value, fg='red')}  {', '.join(finding.files)}{where}")
+            say(f"{paint(verdict.status.value, fg='red')}  {', '.join(finding.files)}{where}")
 
     def tell_weights(self, proof: Proof) -> None:
         """Print what is wrong with weights, and what is strange."""
@@ -106,20 +104,20 @@ class Report:
             return
         if not loaded.sound:
             colour = "yellow" if status == Soundness.UNREAD else "red"
-            click.echo(f"{click.style(status, fg=colour)}  {proof.name}")
+            say(f"{paint(status, fg=colour)}  {proof.name}")
         for one in loaded.findings:
             if one.severity is not Severity.NOTE or loaded.verdict is Soundness.UNREAD:
                 colour = "red" if one.severity is Severity.ERROR else "yellow"
                 about = f"{one.tensor}: " if one.tensor else ""
                 name = "" if not loaded.sound else f"{proof.name}: "
-                click.echo(f"  {click.style(one.severity.value, fg=colour)}  {name}{about}{one.text}")
+                say(f"  {paint(one.severity.value, fg=colour)}  {name}{about}{one.text}")
         for what in proof.unchecked:
             self._unchecked.setdefault(what, []).append(proof.name)
 
     def tell_unchecked(self) -> None:
         """Say once, of whatever files, what could not be checked."""
         for what, names in self._unchecked.items():
-            click.echo(f"{click.style('unchecked', fg='yellow')}  {what}: {and_more(names)}")
+            say(f"{paint('unchecked', fg='yellow')}  {what}: {and_more(names)}")
 
     def tell_opinion(self, opinion: Opinion) -> None:
         """Print what transformers says."""
@@ -138,4 +136,4 @@ class Report:
                 }
             )
         else:
-            click.secho(f"{opinion.name}: {opinion}", fg=None if opinion.agrees else "red")
+            say(paint(f"{opinion.name}: {opinion}", fg=None if opinion.agrees else "red"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mirror.cli.output import brief, emit, json_option, size
+from mirror.cli.output import brief, emit, json_option, paint, say, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ def why(workspace: Workspace, file: str, *, as_json: bool) -> None:
         elif number < _FULL or len(found) <= 2 * _FULL:
             _print(one)
         else:
-            click.echo(f"{one.name}: {one.state.level or one.state.state}")
+            say(f"{one.name}: {one.state.level or one.state.state}")
 
 
 def _as_json(one: Explanation) -> dict[str, Any]:
@@ -80,15 +80,15 @@ def _as_json(one: Explanation) -> dict[str, Any]:
 
 def _print(one: Explanation) -> None:
     if one.member:
-        click.secho(f"{one.name}!{one.member}", bold=True)
+        say(paint(f"{one.name}!{one.member}", bold=True))
         _print_members(one)
-        click.echo("it came in")
+        say("it came in")
     state = one.state
-    click.secho(one.name, bold=True)
+    say(paint(one.name, bold=True))
     level = state.level if state.state == "held" else state.state
     _line("evidence", f"{level}" + (f": {_MEANING[level]}" if level in _MEANING else ""))
     for said in one.tensors:
-        _line("", click.style(str(said), fg="red" if said.how == "none" else "green"))
+        _line("", paint(str(said), fg="red" if said.how == "none" else "green"))
     if state.damage:
         _line("damage", f"the blob was found {state.damage}; pull it again")
     if state.error and state.state != "disputed":  # a dispute stands below, claim by claim
@@ -106,14 +106,14 @@ def _print(one: Explanation) -> None:
             _print_event(entry)
     if not one.member:
         _print_members(one)
-    click.echo()
+    say()
 
 
 def _print_weights(weights: WeightsRow) -> None:
     parameters = "" if weights.parameters is None else f", {weights.parameters:,} parameters"
     colour = {"sound": "green", "unread": "yellow"}.get(weights.verdict, "red")
     kind = " ".join(filter(None, (weights.format, weights.family))) or "not readable"
-    _line("weights", f"{kind}{parameters}: {click.style(weights.verdict, fg=colour)}")
+    _line("weights", f"{kind}{parameters}: {paint(weights.verdict, fg=colour)}")
     for group, root in weights.roots.items():
         _line("tensors", f"{group} {root}")
     for step, severity, tensor, text in weights.findings:
@@ -216,4 +216,4 @@ def _bytes(count: int | None) -> str:
 
 
 def _line(name: str, text: str) -> None:
-    click.echo(f"  {name:<20}{text}")
+    say(f"  {name:<20}{text}")

@@ -32,9 +32,10 @@ from mirror.formats.archive import is_packed_file
 from mirror.formats.reader import ViewReader
 from mirror.formats.sniff import ARCHIVES, HEAD, PACKED, TAIL, kind_of
 from mirror.ingest.leftovers import NOTICE, stand_in, unfinished
-from mirror.ingest.tree import UNREAD, below, shown
+from mirror.ingest.tree import UNREAD, below
 from mirror.load.opening import mapped, mapped_file
 from mirror.load.unpacking import unpacked
+from mirror.model import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -129,7 +130,7 @@ def finds(
     within = [os.path.realpath(path) for path in paths]
     for path in paths:
         if not (path.is_file() or path.is_dir()):
-            raise UsageError(f"{shown(str(path))} is neither a file nor a folder")
+            raise UsageError(f"{printable(str(path))} is neither a file nor a folder")
     for path in paths:
         there = below(path, within) if path.is_dir() else iter(((path, ""),))
         for file, wrong in there:
@@ -147,14 +148,14 @@ def finds_of(files: Mapping[str, Path], is_known: Callable[[str], bool], scratch
     """
     for name, path in sorted(files.items()):
         folder, _, last = name.rpartition("/")
-        yield from _opened(_seen(Find(shown(name), folder, last, path, True, 0, "", {})), is_known, scratch, 1)
+        yield from _opened(_seen(Find(printable(name), folder, last, path, True, 0, "", {})), is_known, scratch, 1)
 
 
 def _found(path: Path, *, asked: bool = False, wrong: str = "") -> Find:
     asked = asked or _LIKE_WEIGHTS.search(path.name) is not None
-    name, folder = shown(str(path)), str(path.parent)
+    name, folder = printable(str(path)), str(path.parent)
     if wrong:
-        return Find(name, folder, path.name, path, asked or wrong.startswith(UNREAD), 0, "", {}, wrong=shown(wrong))
+        return Find(name, folder, path.name, path, asked or wrong.startswith(UNREAD), 0, "", {}, wrong=printable(wrong))
     if said := unfinished(path):
         return Find(name, folder, path.name, path, True, 0, "", {}, wrong=said)
     return _seen(Find(name, folder, path.name, path, asked, 0, "", {}))
@@ -175,7 +176,7 @@ def _seen(find: Find) -> Find:
 def _member(outer: Find, path: str, view: memoryview) -> Find:
     folder = f"{outer.folder}/{outer.path}!{posixpath.dirname(path)}"
     asked = _LIKE_WEIGHTS.search(path) is not None
-    name = f"{outer.name}!{shown(path)}"
+    name = f"{outer.name}!{printable(path)}"
     found = Find(name, folder, posixpath.basename(path), view, asked, len(view), "", {})
     found.outer = (*outer.outer, outer.sha256)
     return _looked_at(found)
@@ -199,7 +200,7 @@ def _looked_at(find: Find) -> Find:
     try:
         find.kind = kind_of(first[:HEAD], tail, size)
     except FormatError:
-        find.wrong = shown(stand_in(first, size))
+        find.wrong = printable(stand_in(first, size))
         find.asked |= find.wrong == NOTICE
     return find
 
@@ -231,7 +232,7 @@ def _copied(path: Path, sha256: str, folder: Path) -> memoryview:
         if error.errno in FORBIDDEN:  # somebody else's mirror may still say what a file is
             return mapped(path)
         kind = DiskFullError if error.errno in FULL else StoreError
-        raise kind(f"{shown(str(path))}, copied into {folder}: {error.strerror or error}") from error
+        raise kind(f"{printable(str(path))}, copied into {folder}: {error.strerror or error}") from error
     if digest.hexdigest() != sha256:
         raise StoreError(_CHANGING)
     return view
@@ -262,10 +263,10 @@ def _members(find: Find, scratch: Path) -> dict[str, memoryview]:
         find.wrong = f"{UNREAD}: {error}"
         return {}
     except ArchiveMethodError as error:
-        find.wrong = f"an archive that is not opened here: {shown(str(error))}: unpack it first"
+        find.wrong = f"an archive that is not opened here: {printable(str(error))}: unpack it first"
         return {}
     except ArchiveError as error:
-        find.wrong = f"{REFUSED}{shown(str(error))}"
+        find.wrong = f"{REFUSED}{printable(str(error))}"
         return {}
 
 

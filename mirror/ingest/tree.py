@@ -17,13 +17,6 @@ if TYPE_CHECKING:
 UNREAD = "cannot be read"
 
 
-def shown(text: str) -> str:
-    """Return what can be printed and stored, whatever a name holds: ends of lines, escapes, bytes that are no text."""
-    return "".join(
-        sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode() for sign in text
-    )
-
-
 def below(folder: Path, within: list[str]) -> Iterator[tuple[Path, str]]:
     """Yield the files below a folder, and what is wrong with them; of several names of one file the last link.
 

@@ -69,7 +69,7 @@ def list_hub(artifact: Promised, *, hub: HubAccess, client: httpx2.Client, forma
     with HUB_CLIENT.through(client, hub), _our_errors(f"{hub.endpoint}/{artifact.repo}", hub):
         commit, entries, refused = _ask(artifact.repo, asked, hub)
         if not entries and not refused:
-            raise _NoHubError("a repository has at least one file, and none is listed")
+            raise NonsenseError("a repository has at least one file, and none is listed")
     if _COMMIT.fullmatch(asked) and commit != asked:
         raise ChangedError(f"{artifact.repo}: asked for {asked}, the hub answers for {commit}")
     pins = {f.path: f for f in artifact.files if not _seen_elsewhere(f)} if artifact.revision in (None, commit) else {}
