@@ -11,6 +11,8 @@ import errno
 
 #: What the system says where there is no room. A limit on file sizes (EFBIG) is, for whoever meets it, a quota.
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+#: What it says where no more files, or sockets, may be open: a limit of this process, or of the machine.
+CROWDED = frozenset({errno.EMFILE, errno.ENFILE})
 #: What it says where we may not write.
 FORBIDDEN = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
@@ -298,6 +300,12 @@ class DiskFullError(StoreError):
     """There is no room, or no quota, for the bytes."""
 
     hint = "free space (`minibert-mirror gc`), then run the same command again: what has arrived is kept"
+
+
+class OpenFilesError(StoreError):
+    """No more files may be open at once."""
+
+    hint = "raise the limit, `ulimit -n 1024`, then run the same command again: what has arrived is kept"
 
 
 class ReadOnlyStoreError(StoreError):

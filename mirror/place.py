@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mirror.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 VARIABLE = "MINIBERT_MIRROR"
 CATALOG = "catalog.json"
@@ -54,13 +54,13 @@ class Place(NamedTuple):
         return self.cache / "ledger.db"
 
 
-def find(named: Path | None, *, environ: Mapping[str, str], cwd: Path) -> Place:
+def find(named: Path | None, *, environ: Mapping[str, str], cwd: Callable[[], Path]) -> Place:
     """Return the mirror that a command should work on.
 
     Args:
         named: What ``--mirror`` says.
         environ: The environment.
-        cwd: The working directory.
+        cwd: Returns the working directory; asked where nothing is named.
 
     Raises:
         UsageError: A folder was named and is no mirror.
@@ -69,9 +69,10 @@ def find(named: Path | None, *, environ: Mapping[str, str], cwd: Path) -> Place:
         return _checked(named, "--mirror")
     if environ.get(VARIABLE):
         return _checked(Path(environ[VARIABLE]), VARIABLE)
-    for folder in (cwd, *cwd.parents):
+    here = cwd()
+    for folder in (here, *here.parents):
         if is_mirror(folder):
-            return Place(folder, f"found above {cwd}" if folder != cwd else "the working directory")
+            return Place(folder, f"found above {here}" if folder != here else "the working directory")
     return Place(own(environ), "your own mirror, since none was found here or above")
 
 

@@ -53,7 +53,7 @@ class Base:
         """
         environ = dict(os.environ) if environ is None else environ
         named = None if root is None else Path(root)
-        return cls(place.find(named, environ=environ, cwd=Path.cwd()), environ)
+        return cls(place.find(named, environ=environ, cwd=Path.cwd), environ)
 
     def found(self) -> None:
         """Make the ledger, so that the first pull has none to make; one that is there stays.

@@ -7,6 +7,7 @@ reason, and a test keeps it true. Results go to stdout, everything else to stder
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import os
@@ -20,7 +21,7 @@ import click
 
 from mirror import __version__
 from mirror.cli.streams import take_streams
-from mirror.errors import MirrorError
+from mirror.errors import CROWDED, MirrorError, OpenFilesError, UsageError
 from mirror.interrupt import FAREWELL, STOPPED, answer_signals
 
 if TYPE_CHECKING:
@@ -202,6 +203,12 @@ def main() -> NoReturn:
         code = _called()
     except MirrorError as error:  # help, or a version, that cannot be printed
         code = _told(error)
+    except (OSError, ImportError) as error:
+        ours = _of_the_system(error)
+        if ours is None:
+            raise
+        error.__traceback__ = error.__context__ = None  # what its frames hold open may be too much to tell of it
+        code = _told(ours)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -215,6 +222,18 @@ def _called() -> int:
     """Run the command and return its exit code; raises KeyboardInterrupt at any moment when it is told to stop."""
     code = cli.main(prog_name="minibert-mirror", standalone_mode=False)
     return code if isinstance(code, int) else 0
+
+
+def _of_the_system(error: OSError | ImportError) -> MirrorError | None:
+    """Return as one of ours what any command may meet, wherever it is; None for what should not happen."""
+    number = getattr(error, "errno", None)
+    if number in CROWDED or os.strerror(errno.EMFILE) in str(error):  # a library that cannot be loaded has no number
+        return OpenFilesError(str(error))
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return UsageError("the working directory is gone", hint="cd to one that is there, or name everything in full")
+    return None
 
 
 def _leave(code: int) -> NoReturn:

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mirror.errors import FORBIDDEN, FULL, DiskFullError, ReadOnlyStoreError, StoreError
+from mirror.errors import CROWDED, FORBIDDEN, FULL, DiskFullError, OpenFilesError, ReadOnlyStoreError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -40,6 +40,8 @@ def translated(error: OSError, path: AnyPath, *, reading: bool = False) -> Store
     message = f"{path}: {error.strerror or repr(error)}"
     if error.errno in FULL:
         return DiskFullError(message)
+    if error.errno in CROWDED:
+        return OpenFilesError(message)
     if error.errno in FORBIDDEN and not reading:
         return ReadOnlyStoreError(message)
     return StoreError(message)
@@ -51,6 +53,7 @@ def our_errors(path: AnyPath, *, reading: bool = False) -> Iterator[None]:
 
     Raises:
         DiskFullError: There is no room, no quota, or a limit on file sizes.
+        OpenFilesError: No more files may be open.
         ReadOnlyStoreError: The file system or the rights forbid to write.
         StoreError: Anything else that the system says.
     """
