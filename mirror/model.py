@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 #: Hexadecimal digits of each digest we know.
@@ -125,6 +126,13 @@ def path_fault(path: str) -> str:
     if any(part in {"", ".", ".."} for part in path.split("/")):
         return "its path leads elsewhere"
     return "its path holds a backslash" if "\\" in path else "its path is too long"
+
+
+def file_and_folder(paths: Iterable[str]) -> str | None:
+    """Return the first path that others stand below, as if it were a folder; None when every one can be a file."""
+    files = set(paths)
+    above = {"/".join(parts[:end]) for parts in (path.split("/") for path in files) for end in range(1, len(parts))}
+    return min(files & above, default=None)
 
 
 @dataclass(frozen=True, slots=True)

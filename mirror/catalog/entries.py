@@ -12,6 +12,7 @@ from mirror.catalog.counts import compute
 from mirror.catalog.places import Problem
 from mirror.catalog.read import NO_NAME, can_be_name, can_be_path
 from mirror.catalog.values import Shape
+from mirror.model import file_and_folder
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -81,6 +82,8 @@ def _files(files: list[Entry], where: str, refused: Mapping[str, str]) -> Iterat
         if sha256 in refused:
             yield Problem(at, f"pins a look-alike that must be refused: {refused[sha256]}")
         yield from _files(file.get("members") or [], f"{at}/members", refused)
+    if (both := file_and_folder(seen)) is not None:
+        yield Problem(f"{where}/{both}", "a file, and the folder of others: no disk can hold both")
 
 
 def _shape(entry: Entry, where: str) -> Iterator[Problem]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mirror.errors import CatalogError, NotFoundError, WaitingError
-from mirror.model import Listing, Refused, path_fault, safe_path
+from mirror.errors import CatalogError, NotFoundError, SourceError, WaitingError
+from mirror.model import Listing, Refused, file_and_folder, path_fault, safe_path
 from mirror.sources.baidu_pan import hand_off
 from mirror.sources.folder import file_path, list_folder
 from mirror.sources.narrow import narrow
@@ -31,9 +31,17 @@ def list_artifact(artifact: Promised, openers: Openers, *, formats: Collection[s
     Raises:
         WaitingError: Only a person can fetch it; the text says how.
         CatalogError: The catalog does not say where it is.
-        SourceError: Its source cannot be asked, or refuses; ``NotFoundError``, ``AccessError`` … say how.
+        SourceError: Its source cannot be asked, or refuses (``NotFoundError``, ``AccessError`` … say how), or lists
+            what no disk can hold.
         ImpostorError: A peer answers with a web page.
     """
+    listing = _listing(artifact, openers, formats)
+    if (both := file_and_folder(file.path for file in listing.files)) is not None:
+        raise SourceError(f"{artifact.name}: {both} is a file, and the folder of others: no disk can hold both")
+    return listing
+
+
+def _listing(artifact: Promised, openers: Openers, formats: Collection[str]) -> Listing:
     if artifact.kind == "hub":
         from mirror.sources.hub import list_hub
 

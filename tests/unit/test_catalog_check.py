@@ -237,3 +237,11 @@ DEEP = json.dumps(catalog(model("a", printed={"x": []}))).replace("[]}", f"{'[' 
 )  # fmt: skip
 def test_what_is_no_catalog_is_a_problem_and_no_crash(broken: str) -> None:
     assert check(broken)
+
+
+@pytest.mark.parametrize("paths", [("f.bin", "f.bin/x"), ("a/b/c", "a", "a.txt")])
+def test_what_is_a_file_and_a_folder_is_refused(paths: tuple[str, ...]) -> None:
+    source = http(*(file(path, f"https://h/{number}") for number, path in enumerate(paths)))
+    (problem,) = check(json.dumps(catalog(model("m", source))))
+    assert problem.where == f"models/m/sources/google/files/{min(paths, key=len)}"
+    assert "a file, and the folder of others" in problem.what
