@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mirror.cli.output import emit, json_option, quiet_option, remark, say, size
-from mirror.errors import NoLedgerError, TamperedError
+from mirror.errors import NoLedgerError, TamperedError, UsageError
 
 if TYPE_CHECKING:
     from mirror.cli import Workspace
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 #: Lines that ``log`` prints when nobody says how many.
 _LAST = 50
 _TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S%z"]
+
+
+#: Kinds of the events that this program writes; a ledger may hold others, of later versions.
+KINDS = (
+    "listed", "stored", "failed", "disputed", "members", "verified", "loaded", "removed",
+    "updated", "refused", "pulled", "opinion", "opened", "probed",
+)  # fmt: skip
+_HINT = f"kinds are {', '.join(KINDS)}"
 
 
 def _utc(context: click.Context, parameter: click.Parameter, value: datetime | None) -> datetime | None:
@@ -108,11 +116,22 @@ def log(
     if limit is None and not (kind or subject or since):
         limit = _LAST
     with _reader(workspace.ledger_path) as reader:
+        there = False
         for entry in reader.events(subject, kind, since, limit):
+            there = True
             if as_json:
                 emit(entry._asdict())
             else:
                 say(_line(entry))
+    if not there and kind is not None and kind not in KINDS:
+        raise _unknown(kind)
+
+
+def _unknown(kind: str) -> UsageError:
+    import difflib
+
+    near = difflib.get_close_matches(kind.casefold(), KINDS, n=3)
+    return UsageError(f"no events of kind {kind!r}" + (f"; nearest: {', '.join(near)}" if near else ""), hint=_HINT)
 
 
 @ledger.command()

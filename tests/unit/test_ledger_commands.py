@@ -5,17 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sqlite3
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner, Result
 
+import mirror
+from mirror.cli.ledger import KINDS
 from mirror.cli.ledger import ledger as group
-from mirror.errors import LedgerError, TamperedError
+from mirror.errors import LedgerError, TamperedError, UsageError
 from mirror.ledger import Ledger
 from mirror.ledger.canonical import canonical, event_hash
+from mirror.model import Event
+from mirror.probe import memory as probed
 from tests.ledger_events import (
     disputed,
     failed,
@@ -30,8 +36,6 @@ from tests.ledger_events import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import click
 
 
@@ -144,6 +148,25 @@ def test_log_narrows_by_kind_subject_time_and_number(here: Here) -> None:
     assert kinds("--since", "2025-01-31T13:00:01+0100") == ["members", "verified", "removed"]
     assert len(kinds("--since", "2025-01-31")) == 8
     assert kinds("--since", "2025-02-01") == []
+
+
+def test_a_kind_that_nobody_writes_is_a_usage_error_with_the_nearest_name(here: Here) -> None:
+    error = run(here, "log", "--kind", "strored").exception
+    assert isinstance(error, UsageError)
+    assert "nearest: stored" in str(error)
+    assert good(here, "log", "--kind", "probed") == ""
+
+
+def test_a_kind_of_a_later_version_can_be_asked_for(here: Here) -> None:
+    with open_ledger(here.ledger_path) as ledger:
+        ledger.record([Event("novel", "x")])
+    assert "novel" in good(here, "log", "--kind", "novel")
+
+
+def test_every_kind_that_is_written_is_known() -> None:
+    package = Path(mirror.__file__).parent
+    written = {kind for path in package.rglob("*.py") for kind in re.findall(r'\bEvent\(\s*"(\w+)"', path.read_text())}
+    assert written | {probed.KIND} == set(KINDS)
 
 
 def test_log_shows_the_last_fifty_when_nothing_narrows(here: Here) -> None:
