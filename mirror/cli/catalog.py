@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 import click
 
 from mirror.catalog.select import HELP
-from mirror.cli.output import emit, json_option, quiet_option, remark, say, table
+from mirror.cli.output import emit, fitted, json_option, quiet_option, remark, say, table
 from mirror.errors import CatalogError, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from mirror.cli import Workspace
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
+#: Columns that a name gets on the narrowest terminal.
 _NAME_WIDTH = 28
+_HEAD = ("NAME", "L/H", "LANGUAGE", "PARAMETERS", "SOURCES")
 _PAN = re.compile(r"\b(?:pan|yun)\.baidu\.com\b", re.IGNORECASE)
 
 
@@ -50,8 +52,8 @@ def list_(here: Workspace, selectors: tuple[str, ...], as_json: bool) -> None:
         for model in models:
             emit(_summary(known, model))
         return
-    rows = [_line(known, model) for model in models]
-    table(("NAME", "L/H", "LANGUAGE", "PARAMETERS", "SOURCES"), rows, right=(3,))
+    rows = [_HEAD, *(_line(known, model) for model in models)]
+    table(_HEAD, fitted(rows, _NAME_WIDTH)[1:], right=(3,))
 
 
 @catalog.command()
@@ -282,17 +284,9 @@ def _line(known: Catalog, model: Model) -> tuple[str, ...]:
         publisher = artifact.source.partition("-")[0]
         sources[publisher] = sources.get(publisher, 0) + 1
     return (
-        _shorten(model.name),
+        model.name,
         shape,
         model.language or "",
         "" if count is None else f"{count / 1e6:.1f} M",
         " ".join(name if times == 1 else f"{name}x{times}" for name, times in sources.items()),
     )
-
-
-def _shorten(name: str) -> str:
-    """Return a name of at most ``_NAME_WIDTH`` columns; long ones lose their middle."""
-    if len(name) <= _NAME_WIDTH:
-        return name
-    half = (_NAME_WIDTH - 1) // 2
-    return f"{name[:half]}…{name[-half:]}"

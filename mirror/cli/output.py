@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -96,6 +97,28 @@ def size(count: float | None) -> str:
             break
         value /= 1024
     return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def fitted(rows: Sequence[Sequence[str]], least: int) -> list[Sequence[str]]:
+    """Return the rows of a table with the first column as wide as the terminal allows, and ``least`` at least.
+
+    Another program, or a file, gets whole names: they are selectors.
+    """
+    if not sys.stdout.isatty():
+        return list(rows)
+    import shutil
+
+    others = sum(max(_width(row[column]) + 2 for row in rows) for column in range(1, len(rows[0])))
+    width = max(least, shutil.get_terminal_size().columns - others)
+    return [(_shortened(row[0], width), *row[1:]) for row in rows]
+
+
+def _shortened(name: str, width: int) -> str:
+    """Return a name of at most ``width`` columns; long ones lose their middle."""
+    if len(name) <= width:
+        return name
+    half = (width - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:

@@ -61,10 +61,9 @@ def objects(result: Result) -> list[dict[str, Any]]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
-def test_list_shows_every_model_and_bundle_in_100_columns(here: Here) -> None:
+def test_list_shows_every_model_and_bundle(here: Here) -> None:
     lines = run(here, catalog_group, "list").stdout.splitlines()
     assert len(lines) == 1 + 48 + 3
-    assert max(map(len, lines)) <= 100
     assert lines[1].split() == ["bert-tiny", "2/128", "en", "4.4", "M", "huggingfacex3", "google", "baidux2", "paddle"]
 
 
