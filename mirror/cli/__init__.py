@@ -191,6 +191,8 @@ def cli(ctx: click.Context, named: Path | None) -> None:
     minibert-mirror pull --all            all 48
     minibert-mirror status                what is held, and how well it is known
     """
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":  # no-color.org; a terminal that obeys nothing
+        ctx.color = False
     ctx.obj = Workspace(named, dict(os.environ))
 
 

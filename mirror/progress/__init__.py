@@ -7,13 +7,14 @@ first event: a pull with nothing to do shows nothing.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from mirror.progress.tally import Tally
     from mirror.sync.outcome import Planned
@@ -23,12 +24,16 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def watching(*, quiet: bool, stream: TextIO | None = None) -> Iterator[Watch]:
-    """Show progress on ``stream`` (stderr) while the block runs; nothing when ``quiet``."""
+def watching(*, quiet: bool, stream: TextIO | None = None, environ: Mapping[str, str] = os.environ) -> Iterator[Watch]:
+    """Show progress on ``stream`` (stderr) while the block runs; nothing when ``quiet``.
+
+    A terminal that calls itself dumb in ``TERM`` gets plain lines: it could not go back to a bar.
+    """
     if quiet:
         yield _ignore
         return
-    show = _Show(stream or sys.stderr)
+    stream = stream or sys.stderr
+    show = _Show(stream, bars=stream.isatty() and environ.get("TERM") != "dumb")
     try:
         yield show
     finally:
@@ -42,8 +47,9 @@ def _ignore(event: Progress | Planned) -> None:
 class _Show:
     """Begins to show at the first event."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, bars: bool) -> None:
         self._stream = stream
+        self._bars = bars
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._tally: Tally | None = None
@@ -65,7 +71,7 @@ class _Show:
         with self._lock:
             if self._tally is None:
                 self._tally = Tally()
-                show = draw.draw_bars if self._stream.isatty() else draw.print_lines
+                show = draw.draw_bars if self._bars else draw.print_lines
                 arguments = (self._tally, self._stop, self._stream)
                 self._thread = threading.Thread(target=show, args=arguments, name="progress", daemon=True)
                 self._thread.start()

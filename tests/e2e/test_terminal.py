@@ -40,3 +40,32 @@ def test_a_narrow_terminal_shows_what_fits(there: Path) -> None:
     assert LONG not in shown
     assert "renmada/disti" in shown
     assert max(map(len, shown.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+@pytest.mark.parametrize("words", ["catalog list", "status --all", "pull bert-tiny --offline", "doctor --offline"])
+def test_colours_are_left_out_where_they_are_not_wanted(there: Path, env: dict[str, str], words: str) -> None:
+    assert "\x1b" in on_a_terminal(*words.split(), cwd=there, env={"NO_COLOR": ""})[1]
+    assert "\x1b" not in on_a_terminal(*words.split(), cwd=there, env=env)[1]
+
+
+_WATCHED = """
+import sys, time
+from mirror.model import RemoteFile
+from mirror.progress import draw, watching
+from mirror.sync.outcome import Planned
+from mirror.transfer.events import Started
+draw._LINE_EVERY = 0.3
+file = RemoteFile("a@b", "f.bin", ("https://h/f",), 100 << 20)
+with watching(quiet=False) as watch:
+    watch(Planned(1, 100 << 20))
+    watch(Started(file, 100 << 20, 0))
+    time.sleep(1.0)
+"""
+
+
+def test_a_dumb_terminal_gets_lines_for_bars(tmp_path: Path) -> None:
+    assert "\r" in on_a_terminal(cwd=tmp_path, program=_WATCHED)[1]
+    _, shown = on_a_terminal(cwd=tmp_path, program=_WATCHED, env={"TERM": "dumb"})
+    assert "0/1 files, 0.0/100.0 MiB\n" in shown
+    assert not {"\r", "\x1b"} & set(shown)
