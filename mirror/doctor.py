@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from mirror.errors import MirrorError
+from mirror.errors import HF_LOGIN, MirrorError
 from mirror.wire import is_secure, redact
 
 if TYPE_CHECKING:
@@ -157,18 +157,18 @@ def _environment(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _hub(environ: Mapping[str, str]) -> Finding:
+    """Say where the hub is, and whether a token is sent; that another program keeps one is said, and no more."""
     endpoint = environ.get("HF_ENDPOINT") or "https://huggingface.co"
     where = f"endpoint {redact(endpoint)}"
     if not (environ.get("HF_TOKEN") or environ.get("HUGGING_FACE_HUB_TOKEN")):
-        return Finding("hub", Health.OK, f"{where}, no token (public repositories need none)")
+        home = Path(environ.get("HF_HOME") or Path(environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface"))
+        kept = Path(environ.get("HF_TOKEN_PATH") or home.expanduser() / "token").expanduser()
+        said = f"{where}, no token (public repositories need none)"
+        return Finding("hub", Health.OK, said, HF_LOGIN if kept.is_file() else "")
     if is_secure(endpoint):
         return Finding("hub", Health.OK, f"{where}, a token is set")
-    return Finding(
-        "hub",
-        Health.NOTE,
-        f"{where}, a token is set and will not be sent: over http anybody on the way could read it",
-        "set HF_ENDPOINT to an https address",
-    )
+    said = f"{where}, a token is set and will not be sent: over http anybody on the way could read it"
+    return Finding("hub", Health.NOTE, said, "set HF_ENDPOINT to an https address")
 
 
 def _host(client: httpx2.Client, url: str) -> Finding:

@@ -16,6 +16,8 @@ CROWDED = frozenset({errno.EMFILE, errno.ENFILE})
 #: What it says where we may not write.
 FORBIDDEN = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
+#: What whoever has logged in with the hub's own program has to know.
+HF_LOGIN = 'what `hf auth login` wrote is not read: export HF_TOKEN="$(hf auth token)"'
 _LATER = "the host has trouble of its own: run the same command again later; what has arrived is kept"
 _OTHER_BYTES = "another file than promised: correct catalog.json where its size (`--size`) is wrong, then pull --update"
 
@@ -245,7 +247,7 @@ class NotFoundError(StatusError):
 class AccessError(StatusError):
     """The source wants a login, a token or an accepted licence (401, 403)."""
 
-    hint = "set HF_TOKEN to a token that may read this repository, and accept its licence on the web page"
+    hint = f"accept its licence on the web page, and set HF_TOKEN to a token that may read it; {HF_LOGIN}"
 
 
 class RateLimitedError(StatusError):

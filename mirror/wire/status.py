@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from mirror.errors import AccessError, NotFoundError, RateLimitedError, SourceError, StatusError
+from mirror.errors import HF_LOGIN, AccessError, NotFoundError, RateLimitedError, SourceError, StatusError
 from mirror.wire.headers import HeaderSource, fields
 from mirror.wire.urls import redact
 
@@ -111,13 +111,13 @@ def hub_error(status: int, headers: HeaderSource, url: str) -> SourceError | Non
         return NotFoundError(
             f"{where}: no such repository, or it is private{said}",
             status=status,
-            hint="check the name; for a private repository set HF_TOKEN to a token that may read it",
+            hint=f"check the name; for a private repository set HF_TOKEN to a token that may read it; {HF_LOGIN}",
         )
     if code == "GatedRepo":
         return AccessError(
             f"{where}: the repository is gated{said}",
             status=status,
-            hint="accept its licence on the repository's web page, then set HF_TOKEN to a token of that account",
+            hint=f"accept its licence on the repository's web page, and set HF_TOKEN to that account's token; {HF_LOGIN}",
         )
     if words == "Access to this resource is disabled.":
         return AccessError(f"{where}: the hub has disabled this repository", status=status, hint="ask its owner")

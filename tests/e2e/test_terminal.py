@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,8 +10,6 @@ import pytest
 from tests.terminal import on_a_terminal
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.command import Command
 
 LONG = "renmada/distilbert-base-multilingual-cased"
@@ -69,3 +68,19 @@ def test_a_dumb_terminal_gets_lines_for_bars(tmp_path: Path) -> None:
     _, shown = on_a_terminal(cwd=tmp_path, program=_WATCHED, env={"TERM": "dumb"})
     assert "0/1 files, 0.0/100.0 MiB\n" in shown
     assert not {"\r", "\x1b"} & set(shown)
+
+
+@pytest.mark.parametrize("name", ["HF_HOME", "HF_TOKEN_PATH", ""])
+def test_doctor_says_that_the_token_of_another_program_is_not_read(command: Command, there: Path, name: str) -> None:
+    home = Path(command.env["HOME"])
+    kept = home / ("elsewhere" if name else ".cache/huggingface") / "token"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("hf_secret")
+    env = {name: str(kept if name == "HF_TOKEN_PATH" else kept.parent)} if name else {}
+    out = command.at(there, **env)("doctor", "--offline", code=None).out
+    assert "no token" in out
+    assert 'export HF_TOKEN="$(hf auth token)"' in out
+    assert "hf_secret" not in out
+    given = command.at(there, **env, HF_TOKEN="hf_other")("doctor", "--offline", code=None).out
+    assert "a token is set" in given
+    assert "hf auth token" not in given

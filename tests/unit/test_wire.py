@@ -269,6 +269,8 @@ def test_a_disabled_repository_is_named() -> None:
 def test_a_plain_host_is_not_told_about_hub_tokens() -> None:
     assert "HF_TOKEN" not in status_error(403, {}, "https://bj.bcebos.com/x").hint
     assert "HF_TOKEN" in status_error(403, {"X-Error-Message": "no"}, "https://huggingface.co/x").hint
+    assert "hf auth" in status_error(401, {"X-Error-Message": "no"}, "https://huggingface.co/x").hint
+    assert "hf auth" in status_error(403, {"X-Error-Code": "GatedRepo"}, "https://huggingface.co/x").hint
 
 
 @pytest.mark.parametrize(
