@@ -207,6 +207,12 @@ def _matcher(pattern: str) -> Callable[[str], bool]:
     return lambda word: compiled.match(word.casefold()) is not None
 
 
+def words(catalog: Catalog, key: str) -> tuple[str, ...]:
+    """Return every word that a predicate of ``key`` may be compared with; none where it takes numbers, or is none."""
+    of = _WORDS.get(key)
+    return () if of is None else tuple(sorted({word for artifact in catalog.artifacts() for word in of(artifact)}))
+
+
 def _nearest(catalog: Catalog, name: str) -> tuple[str, ...]:
     """Return what ``name`` may have meant: a model's name, or a predicate."""
     hints = [

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 import click
 
 from mirror.catalog.select import HELP
+from mirror.cli import complete
 from mirror.cli.output import emit, fitted, json_option, quiet_option, remark, say, table
 from mirror.errors import CatalogError, UsageError
 
@@ -41,7 +42,7 @@ def catalog() -> None:
 @catalog.command(
     "list", help=f"List models, all by default.\n\n\b\nminibert-mirror catalog list family=albert lang=zh\n\n{HELP}"
 )
-@click.argument("selectors", nargs=-1)
+@click.argument("selectors", nargs=-1, shell_complete=complete.selectors)
 @json_option
 @click.pass_obj
 def list_(here: Workspace, selectors: tuple[str, ...], as_json: bool) -> None:
@@ -57,7 +58,7 @@ def list_(here: Workspace, selectors: tuple[str, ...], as_json: bool) -> None:
 
 
 @catalog.command()
-@click.argument("names", nargs=-1, required=True, metavar="SELECTORS...")
+@click.argument("names", nargs=-1, required=True, metavar="SELECTORS...", shell_complete=complete.selectors)
 @json_option
 @click.pass_obj
 def show(here: Workspace, names: tuple[str, ...], as_json: bool) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mirror.cli import complete
 from mirror.cli.output import emit, json_option, many, paint, quiet_option, remark, say, table
 from mirror.errors import DifferentError, IntegrityError, StoreError, UsageError
 
@@ -36,7 +37,7 @@ def parse_tolerance(context: click.Context, parameter: click.Parameter, value: f
 
 
 @click.command()
-@click.argument("names", metavar="[SELECTOR]... | FILE", nargs=-1)
+@click.argument("names", metavar="[SELECTOR]... | FILE", nargs=-1, shell_complete=complete.selectors)
 @click.option(
     "--tolerance",
     type=float,

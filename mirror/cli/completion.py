@@ -3,7 +3,34 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import BashComplete, get_completion_class
+
+
+class _Bash(BashComplete):
+    """Bash takes ``@`` and ``=`` for the ends of words: ours go by blanks, and give back what stands behind those."""
+
+    source_template = r"""%(complete_func)s() {
+    local line="${COMP_LINE:0:$COMP_POINT}" words completion type value
+    read -ra words <<< "$line"
+    [[ $line == *[[:space:]] ]] && words+=("")
+    local word="${words[-1]}"
+    local before="${word%%"${word##*[$COMP_WORDBREAKS]}"}"
+    while IFS=',' read -r type value; do
+        case $type in
+            dir) COMPREPLY=(); compopt -o dirnames ;;
+            file) COMPREPLY=(); compopt -o default ;;
+            plain) COMPREPLY+=("${value#"$before"}") ;;
+        esac
+    done < <(
+        IFS=$'\n'
+        env COMP_WORDS="${words[*]}" COMP_CWORD=$((${#words[@]} - 1)) %(complete_var)s=bash_complete "$1"
+    )
+    [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
+    return 0
+}
+
+complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
 
 
 @click.command()
@@ -19,7 +46,7 @@ def completion(ctx: click.Context, shell: str) -> None:
     minibert-mirror completion zsh > "${fpath[1]}/_minibert-mirror"
     minibert-mirror completion fish > ~/.config/fish/completions/minibert-mirror.fish
     """
-    kind = get_completion_class(shell)
+    kind = _Bash if shell == "bash" else get_completion_class(shell)
     if kind is None:
         raise click.UsageError(f"no completion for {shell}")
     click.echo(kind(ctx.find_root().command, {}, "minibert-mirror", "_MINIBERT_MIRROR_COMPLETE").source())

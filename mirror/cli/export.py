@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mirror.cli import complete
 from mirror.cli.output import emit, json_option, many, quiet_option, remark, size
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def export() -> None:
 
 
 @export.command()
-@click.argument("name", metavar="MODEL")
+@click.argument("name", metavar="MODEL", shell_complete=complete.selectors)
 @click.option(
     "-o",
     "--out",

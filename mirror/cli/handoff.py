@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mirror.cli import complete
 from mirror.cli.output import emit, json_option, many, paint, quiet_option, remark, size, table
 from mirror.cli.probe import holds, probed_object
 from mirror.errors import WaitingError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("selectors", metavar="[SELECTOR]...", nargs=-1)
+@click.argument("selectors", metavar="[SELECTOR]...", nargs=-1, shell_complete=complete.selectors)
 @click.option("--all", "everything", is_flag=True, help="Also what has arrived, and bundles of the same.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with links and QR codes.")
 @click.option("--open", "browse", is_flag=True, help="Open each link in the browser; nothing opens by itself.")

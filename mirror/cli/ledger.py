@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mirror.cli import complete
 from mirror.cli.output import emit, json_option, quiet_option, remark, say, size
 from mirror.errors import NoLedgerError, TamperedError, UsageError
 
@@ -89,7 +90,12 @@ def verify(workspace: Workspace, *, head: str | None, as_json: bool, quiet: bool
 
 
 @ledger.command()
-@click.option("--kind", metavar="KIND", help="Only events of this kind: listed, stored, failed, disputed …")
+@click.option(
+    "--kind",
+    metavar="KIND",
+    shell_complete=complete.event_kinds,
+    help="Only events of this kind: listed, stored, failed, disputed …",
+)
 @click.option("--subject", metavar="NAME", help="Only those about this artifact, artifact/path or sha256:….")
 @click.option("--since", type=click.DateTime(_TIMES), callback=_utc, help="Only those at this time (UTC) or later.")
 @click.option(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mirror.cli import complete
 from mirror.cli.output import emit, json_option, many, quiet_option, remark, say
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("selectors", metavar="[SELECTOR]...", nargs=-1)
+@click.argument("selectors", metavar="[SELECTOR]...", nargs=-1, shell_complete=complete.selectors)
 @click.option("-n", "--dry-run", is_flag=True, help="Print what would be pinned, change nothing.")
 @json_option
 @quiet_option

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mirror.cli import complete
 from mirror.cli.output import emit, for_a_person, json_option, many, paint, quiet_option, remark, say, size, table
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _COLOURS = {"pinned": "green", "attested": "green", "checked": "cyan", "first-se
 
 
 @click.command()
-@click.argument("selectors", metavar="[SELECTOR]...", nargs=-1)
+@click.argument("selectors", metavar="[SELECTOR]...", nargs=-1, shell_complete=complete.selectors)
 @click.option("--all", "everything", is_flag=True, help="Also artifacts of which nothing is held yet.")
 @json_option
 @quiet_option
@@ -81,7 +82,7 @@ def _row(one: ArtifactStatus) -> tuple[str, ...]:
 
 
 @click.command("ls")
-@click.argument("selectors", metavar="[SELECTOR]...", nargs=-1)
+@click.argument("selectors", metavar="[SELECTOR]...", nargs=-1, shell_complete=complete.selectors)
 @click.option("--missing", is_flag=True, help="Also files that are known and not held.")
 @click.option("--paths", is_flag=True, help="Print where each blob is, for other programs.")
 @json_option
@@ -122,7 +123,7 @@ def ls(workspace: Workspace, selectors: tuple[str, ...], *, missing: bool, paths
 
 
 @click.command()
-@click.argument("selector")
+@click.argument("selector", shell_complete=complete.selectors)
 @json_option
 @click.pass_obj
 def path(workspace: Workspace, selector: str, *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mirror.cli import complete
 from mirror.cli.output import emit, json_option, many, paint, quiet_option, remark, size, table
 from mirror.errors import CaptchaError, DeadShareError, MirrorError, SourceError, WaitingError, WrongCodeError
 
@@ -30,7 +31,7 @@ _NAMES = 4
 
 
 @click.command()
-@click.argument("selectors", metavar="[SELECTOR]...", nargs=-1)
+@click.argument("selectors", metavar="[SELECTOR]...", nargs=-1, shell_complete=complete.selectors)
 @click.option("--again", is_flag=True, help="Ask also who was asked within the last day, or soon after a captcha.")
 @click.option("-n", "--dry-run", is_flag=True, help="Print who would be asked and what is known, ask nobody.")
 @json_option

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mirror.cli import complete
 from mirror.cli.output import (
     and_more,
     brief,
@@ -54,13 +55,20 @@ def split_names(context: click.Context, parameter: click.Parameter, value: str |
 
 
 @click.command()
-@click.argument("selectors", metavar="[SELECTOR]...", nargs=-1)
+@click.argument("selectors", metavar="[SELECTOR]...", nargs=-1, shell_complete=complete.selectors)
 @click.option("--all", "everything", is_flag=True, help="Every artifact of every model.")
-@click.option("--source", callback=split_names, metavar="NAMES", help="Only from these: huggingface,google,paddle.")
+@click.option(
+    "--source",
+    callback=split_names,
+    shell_complete=complete.source_names,
+    metavar="NAMES",
+    help="Only from these: huggingface,google,paddle.",
+)
 @click.option(
     "--format",
     "formats",
     callback=split_names,
+    shell_complete=complete.format_names,
     metavar="NAMES",
     help="Only these weight formats of a repository, with config, tokenizer and licence.",
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mirror.cli import complete
 from mirror.cli.output import emit, json_option, many, paint, quiet_option, remark, say, size
 from mirror.cli.pull import parse_rate
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("selectors", metavar="[SELECTOR]...", nargs=-1)
+@click.argument("selectors", metavar="[SELECTOR]...", nargs=-1, shell_complete=complete.selectors)
 @click.option("-j", "--jobs", type=click.IntRange(1, 64), default=48, show_default=True, help="Most transfers at once.")
 @click.option("--limit-rate", callback=parse_rate, metavar="RATE", help="Bytes a second over all: 500k, 2M.")
 @json_option

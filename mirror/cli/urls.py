@@ -9,6 +9,7 @@ import click
 
 from mirror.catalog.select import HELP
 from mirror.catalog.values import HUB
+from mirror.cli import complete
 from mirror.cli.output import json_line, json_option, quiet_option, remark
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ minibert-mirror urls family=tinybert --as metalink | aria2c --metalink-file=-"""
     "Metalink carry the pinned digests, and the other program checks them. Cloud-drive shares are in the plain list "
     f"only, with their code as a comment.\n\n{_EXAMPLES}\n\n{HELP}"
 )
-@click.argument("selectors", nargs=-1)
+@click.argument("selectors", nargs=-1, shell_complete=complete.selectors)
 @click.option("--all", "everything", is_flag=True, help="Every artifact of every model, as without SELECTORS.")
 @click.option(
     "--as",

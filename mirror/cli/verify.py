@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mirror.cli import complete
 from mirror.cli.output import json_option, judged, many, quiet_option, remark, size
 from mirror.compare.finding import Soundness
 from mirror.errors import IntegrityError, StoreError, UnsoundError
@@ -54,7 +55,7 @@ def parse_sample(
 
 
 @click.command()
-@click.argument("selectors", metavar="[SELECTOR]...", nargs=-1)
+@click.argument("selectors", metavar="[SELECTOR]...", nargs=-1, shell_complete=complete.selectors)
 @click.option(
     "--level",
     type=click.Choice(["stat", "digest", "load", "forward"]),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mirror.cli import complete
 from mirror.cli.output import brief, emit, json_option, paint, say, size
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _FULL = 3
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", shell_complete=complete.selectors)
 @json_option
 @click.pass_obj
 def why(workspace: Workspace, file: str, *, as_json: bool) -> None:

@@ -117,7 +117,7 @@ def hub_error(status: int, headers: HeaderSource, url: str) -> SourceError | Non
         return AccessError(
             f"{where}: the repository is gated{said}",
             status=status,
-            hint=f"accept its licence on the repository's web page, and set HF_TOKEN to that account's token; {HF_LOGIN}",
+            hint=f"accept its licence on the repository's web page, and set HF_TOKEN to your token; {HF_LOGIN}",
         )
     if words == "Access to this resource is disabled.":
         return AccessError(f"{where}: the hub has disabled this repository", status=status, hint="ask its owner")

@@ -18,7 +18,7 @@ from mirror import Mirror
 from mirror.upstream.server import Server
 from mirror.upstream.world import World
 from tests import catalogs
-from tests.command import ROOT, Command, fresh_command, in_mirror
+from tests.command import ROOT, Command, fresh_command, in_mirror, program
 
 TINY = ("bert-tiny@huggingface", "bert-tiny@google", "bert-tiny@paddle")
 
@@ -287,6 +287,43 @@ def test_doctor_says_where_a_token_is_kept_back(command: Command, endpoint: str,
     assert row["health"] == health
     assert row["text"].startswith(f"endpoint {endpoint}, ")
     assert words in row["text"]
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("pull bert-ti", ["bert-tiny"]),
+        ("pull 2/128 bert-mini@goo", ["google"]),
+        ("pull bert-mini@goo --f", ["--format", "--from"]),
+        ("pull family=tiny", ["tinybert"]),
+        ("pull lang=zh fam", ["family="]),
+        ("pull --format safetensors,pa", ["safetensors,paddle"]),
+        ("pull --source goo", ["google"]),
+        ("pull --source=goo", ["google"]),
+        ("catalog show 2/51", ["2/512"]),
+        ("ledger log --kind list", ["listed"]),
+        ("urls --as meta", ["metalink"]),
+        ("verify --level for", ["forward"]),
+        ("pull no-such", []),
+    ],
+)
+def test_a_shell_completes_names_and_values(command: Command, line: str, offered: list[str]) -> None:
+    called = command.cwd / "minibert-mirror"
+    called.write_text(f'#!/bin/sh\nexec {program()} "$@"\n')
+    called.chmod(0o755)
+    script = "\n".join(
+        [
+            "complete() { true; }; compopt() { true; }",
+            command("completion", "bash").out,
+            f'COMP_LINE="minibert-mirror {line}"; COMP_POINT=${{#COMP_LINE}}',
+            f"_minibert_mirror_completion {called}",
+            'printf "%s\\n" "${COMPREPLY[@]}"',
+        ]
+    )
+    done = subprocess.run(
+        ["bash", "-c", script], env=command.env, cwd=command.cwd, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout.split(), done.stderr) == (offered, "")
 
 
 def test_doctor_tries_the_hosts_that_a_pull_would_ask(command: Command, tmp_path: Path) -> None:
