@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from mirror.errors import CROWDED
 from mirror.store.layout import nonce
 
 #: Seconds without a heartbeat after which an owner that cannot be seen from here counts as gone.
@@ -165,8 +166,15 @@ def _whereabouts() -> str:
 def _text(path: str) -> str:
     try:
         return Path(path).read_text(encoding="ascii", errors="replace").strip()
-    except OSError:
+    except OSError as error:
+        _only_unseen(error)
         return ""
+
+
+def _only_unseen(error: OSError) -> None:
+    """Raise an error that says nothing of what was looked for: an owner that forgets who it is is waited for."""
+    if error.errno in CROWDED:
+        raise error
 
 
 def _state(pid: int) -> tuple[str, str]:
@@ -179,7 +187,8 @@ def _state(pid: int) -> tuple[str, str]:
     try:
         # The command's name, in parentheses, may itself have parentheses and spaces.
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
+    except OSError as error:
+        _only_unseen(error)
         return "", ""
     return fields[0].decode(), fields[19].decode()
 
