@@ -1,0 +1,118 @@
+"""Every error of the program, with its exit code and a hint.
+
+One tree. Raise the narrowest, catch the family. An error carries its facts as
+attributes, not only in its text, and no text holds a token, a cookie or a URL's
+query. The exit codes are a promise (``docs/cli.md``): they are never renumbered.
+
+``root`` what all have · ``integrity`` wrong bytes · ``source`` hosts · ``keeping`` store and ledger.
+"""
+
+from __future__ import annotations
+
+from mirror.errors.integrity import (
+    ArchiveError,
+    ArchiveMethodError,
+    DeadShareError,
+    DifferentError,
+    DisputedError,
+    FormatError,
+    ImpostorError,
+    IntegrityError,
+    UnpinnedError,
+    UnsoundError,
+)
+from mirror.errors.keeping import (
+    CROWDED,
+    FORBIDDEN,
+    FULL,
+    BusyError,
+    DiskFullError,
+    LedgerError,
+    LinkError,
+    NoLedgerError,
+    OpenFilesError,
+    ReadOnlyStoreError,
+    StoreError,
+    TamperedError,
+)
+from mirror.errors.root import (
+    CaptchaError,
+    CatalogError,
+    LoginNeededError,
+    MirrorError,
+    SelectorError,
+    UsageError,
+    WaitingError,
+    WrongCodeError,
+)
+from mirror.errors.source import (
+    HF_LOGIN,
+    AccessError,
+    BaiduError,
+    ChangedError,
+    ConnectionDroppedError,
+    NameResolutionError,
+    NotFoundError,
+    OfflineError,
+    OversizeError,
+    QuotaError,
+    RangeError,
+    RateLimitedError,
+    RedirectError,
+    RemovedError,
+    SourceError,
+    StalledError,
+    StatusError,
+    TlsError,
+)
+
+__all__ = [
+    "CROWDED",
+    "FORBIDDEN",
+    "FULL",
+    "HF_LOGIN",
+    "AccessError",
+    "ArchiveError",
+    "ArchiveMethodError",
+    "BaiduError",
+    "BusyError",
+    "CaptchaError",
+    "CatalogError",
+    "ChangedError",
+    "ConnectionDroppedError",
+    "DeadShareError",
+    "DifferentError",
+    "DiskFullError",
+    "DisputedError",
+    "FormatError",
+    "ImpostorError",
+    "IntegrityError",
+    "LedgerError",
+    "LinkError",
+    "LoginNeededError",
+    "MirrorError",
+    "NameResolutionError",
+    "NoLedgerError",
+    "NotFoundError",
+    "OfflineError",
+    "OpenFilesError",
+    "OversizeError",
+    "QuotaError",
+    "RangeError",
+    "RateLimitedError",
+    "ReadOnlyStoreError",
+    "RedirectError",
+    "RemovedError",
+    "SelectorError",
+    "SourceError",
+    "StalledError",
+    "StatusError",
+    "StoreError",
+    "TamperedError",
+    "TlsError",
+    "UnpinnedError",
+    "UnsoundError",
+    "UsageError",
+    "WaitingError",
+    "WrongCodeError",
+]
