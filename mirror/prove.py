@@ -8,14 +8,13 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mirror.compare.families import FAMILIES
 from mirror.compare.finding import Finding, Severity, Soundness, in_words, unsound
 from mirror.errors import ArchiveError, FormatError, StoreError, UnsoundError
-from mirror.load.known import Known
 from mirror.load.material import HeldFile, Material, Weights, archives, beside, concerns, inside, is_index, whole
 from mirror.load.naming import loadable, may_hold_weights
 from mirror.load.opening import is_there, unreadable
 from mirror.model import Event
+from mirror.promised import known_of
 
 if TYPE_CHECKING:
     import threading
@@ -23,28 +22,17 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from mirror.catalog import Artifact, Shape
+    from mirror.catalog import Artifact
     from mirror.forward.checks import Answer, Top
     from mirror.ledger import Ledger, Reader
     from mirror.load.judging import Loaded
+    from mirror.load.known import Known
     from mirror.store import Store
 
 #: Artifacts that are loaded at once: hashing leaves the interpreter.
 THREADS = 2
 #: Findings of one file that are recorded; a file of another model has hundreds.
 _TOLD = 100
-_FAMILIES = {"bert-miniature": "bert"}
-#: The catalog's names of sizes, and those of a configuration.
-_CONFIG_KEYS = {
-    "layers": "num_hidden_layers",
-    "hidden": "hidden_size",
-    "heads": "num_attention_heads",
-    "embedding": "embedding_size",
-    "intermediate": "intermediate_size",
-    "vocab_size": "vocab_size",
-    "max_position": "max_position_embeddings",
-    "type_vocab_size": "type_vocab_size",
-}
 
 
 class Proof(NamedTuple):
@@ -258,24 +246,6 @@ def _judged(artifact: str, material: Material, known: Known, options: dict[str, 
 
     for weights in material.weights:
         yield Proof(artifact, judge(weights, material.texts, known, **options))
-
-
-def known_of(artifact: Artifact) -> Known:
-    """Return what the catalog says of an artifact's model."""
-    model = artifact.model
-    family = _FAMILIES.get(model.family or "", model.family)
-    config = artifact.entry.get("paddle_config") or _config(model.shape, family)
-    printed = (model.entry.get("parameters") or {}).get("printed")
-    return Known(family if family in FAMILIES else None, config, printed, model.entry.get("cased"))
-
-
-def _config(shape: Shape, family: str | None) -> dict[str, int]:
-    """Return a configuration with the catalog's sizes; empty where one is unknown."""
-    sizes = {_CONFIG_KEYS[name]: value for name, value in shape._asdict().items()}
-    if family != "albert":
-        sizes.pop("embedding_size")
-    known = {name: value for name, value in sizes.items() if value is not None}
-    return known if len(known) == len(sizes) else {}
 
 
 def _event(proof: Proof, reader: Reader, level: str) -> Event:

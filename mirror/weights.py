@@ -17,7 +17,8 @@ from mirror.formats.sniff import kind
 from mirror.load.judging import Loaded, judge, unread
 from mirror.load.material import HeldFile, Material, Weights, archives, beside, inside
 from mirror.load.reading import read
-from mirror.prove import Proof, held_files, known_of
+from mirror.promised import known_of
+from mirror.prove import Proof, held_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

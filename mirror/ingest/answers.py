@@ -24,7 +24,7 @@ from mirror.likeness import Likeness
 from mirror.load.judging import judge
 from mirror.load.material import Weights
 from mirror.model import RemoteFile
-from mirror.prove import known_of
+from mirror.promised import known_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -25,7 +25,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compare": {"errors", "formats"},
     "forward": {"errors", "formats", "compare"},
     "load": {"errors", "formats", "compare", "forward"},
-    "prove": VALUES | {"catalog", "store", "ledger", "compare", "forward", "load"},
+    "promised": {"catalog", "compare", "load"},
+    "prove": VALUES | {"promised", "catalog", "store", "ledger", "compare", "forward", "load"},
     "likeness": VALUES | {"catalog", "ledger", "compare"},
     "crosscheck": VALUES
     | {"catalog", "store", "ledger", "formats", "compare", "load", "prove", "likeness", "recheck", "verify"},
@@ -33,7 +34,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "probe": VALUES | {"catalog", "ledger", "sources"},
     "handoffs": VALUES | {"catalog", "ledger", "sources", "probe"},
     "ingest": VALUES
-    | {"digests", "formats", "catalog", "lock", "store", "ledger", "compare", "load", "likeness", "identify", "prove"}
+    | {
+        "digests",
+        "formats",
+        "catalog",
+        "lock",
+        "store",
+        "ledger",
+        "compare",
+        "load",
+        "likeness",
+        "identify",
+        "promised",
+        "prove",
+    }
     | {"sync", "transfer"},
     "drive": VALUES | {"digests", "stopping", "sources", "store", "ledger", "transfer", "sync", "ingest"},
     "identify": VALUES | {"catalog", "ledger", "formats", "compare", "load", "likeness"},
@@ -56,7 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "status": VALUES | {"ledger"},
     "sync": VALUES
     | {"stopping", "digests", "wire", "formats", "catalog", "plan", "lock", "sources", "store", "ledger", "transfer"},
-    "weights": VALUES | {"digests", "formats", "catalog", "store", "ledger", "compare", "load", "prove"},
+    "weights": VALUES | {"promised", "digests", "formats", "catalog", "store", "ledger", "compare", "load", "prove"},
     "export": VALUES | {"digests", "formats", "compare", "load", "weights", "writing"},
     "second_opinion": VALUES | {"catalog", "compare", "export", "forward", "prove", "weights"},
     "repair": VALUES | {"digests", "stopping", "store", "ledger", "recheck", "sync", "transfer", "verify"},
