@@ -63,6 +63,7 @@ def test_from_nothing_to_held(stand: Stand, tmp_path: Path) -> None:
     assert here("baidu", "pull", code=8).out == ""
 
 
+@pytest.mark.slow
 def test_a_used_up_hour_and_an_open_file_have_their_exit_codes(stand: Stand, tmp_path: Path) -> None:
     here = command(stand, tmp_path)
     stand.login()

@@ -13,6 +13,8 @@ from tests.command import Command, fresh_command
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow  # whole commands, one after the other: seconds each
+
 LINK = "https://pan.baidu.com/s/1-qN1BLlXaY_SIGIOws1lqQ"
 ENTRY = {
     "id": "baidu-pytorch",

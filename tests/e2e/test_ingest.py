@@ -166,6 +166,7 @@ def test_all_48_shares_are_recognised_whatever_they_are_called(
     assert here("ledger", "head").out == events
 
 
+@pytest.mark.slow
 def test_the_true_size_of_bert_tiny_is_taken_too(tmp_path: Path) -> None:
     entry = shipped_catalog()["models"][0]
     files = ModelFiles.of(entry, seed=0, scale=1)
@@ -410,6 +411,7 @@ def test_the_list_has_links_codes_and_what_should_come(here: Command, tmp_path: 
 # --- a folder that is watched ------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_watched_folder_s_downloads_are_taken_when_they_have_stopped_growing(
     upstream: Server, catalog: dict[str, Any], shares: Shares, tmp_path: Path
 ) -> None:

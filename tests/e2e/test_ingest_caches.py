@@ -19,6 +19,8 @@ from tests.command import Command, fresh_command, in_mirror
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow  # whole commands, one after the other: seconds each
+
 _BESIDE = Path(sys.executable).with_name("hf")
 HF = str(_BESIDE) if _BESIDE.exists() else shutil.which("hf")
 REPOS = {

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+pytestmark = pytest.mark.slow  # whole commands, one after the other: seconds each
+
 #: Without a code and a folder: three requests, so two seconds.
 QUICK: dict[str, Any] = {"code": None, "tree": {"a.bin": 3, "evil\x1b[31m/..": 4}}
 DEAD, WRONG, CAPTCHA, ALIVE = range(4)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow  # whole commands, one after the other: seconds each
+
 MODEL = f"{FOLDER}/share/pytorch_model.bin"
 WANTED = {f"bert-tiny@baidu-pytorch/{name}" for name in weights()}
 SIZE = sum(map(len, weights().values()))

@@ -78,6 +78,7 @@ def changes(root: Path, downloads: Path, *words: str) -> int:
     return int(re.findall(r"\d+", process.err)[-1])
 
 
+@pytest.mark.slow
 def test_an_ingest_killed_at_some_moments_is_ended_by_the_next(tmp_path: Path, downloads: Path) -> None:
     total = changes(tmp_path / "mirror", downloads)
     assert total > 10

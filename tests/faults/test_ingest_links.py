@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow  # whole commands, one after the other: seconds each
+
 MIB = 1 << 20
 WANTED = {"vocab.txt", "config.json", "pytorch_model.bin"}
 

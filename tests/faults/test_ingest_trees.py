@@ -27,6 +27,8 @@ from tests.faults.test_store_users import being
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+pytestmark = pytest.mark.slow  # whole commands, one after the other: seconds each
+
 TINY = "bert-tiny@baidu-pytorch"
 
 

@@ -56,6 +56,7 @@ def kill_once(root: Path, seed: int, *, copies: int = 2) -> bool:
         return running
 
 
+@pytest.mark.slow
 def test_five_kills(tmp_path: Path) -> None:
     assert sum(kill_once(tmp_path / str(seed), seed, copies=1) for seed in range(5)) >= 2
 

@@ -80,6 +80,7 @@ def test_processes_killed_while_publishing_leave_whole_blobs_and_orphans_that_go
     assert sorted(names) == [blob.sha256 for blob in store.iter_blobs()]
 
 
+@pytest.mark.slow
 def test_processes_that_fight_and_die_over_the_same_keys_end_with_the_right_bytes(store: Store) -> None:
     data = pattern(200_000)
     sha256 = hashlib.sha256(data).hexdigest()

@@ -376,6 +376,7 @@ def test_any_damage_is_refused_or_harmless(pack: Callable[[dict[str, bytes]], by
         assert ".." not in member.path.split("/")
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_size_of_members() -> None:
     files = {f"weights-{number}": random.Random(number).randbytes(8 << 20) for number in range(2)}
     for packed in (zipped(files), *(pack(files) for pack in TARS)):

@@ -203,6 +203,7 @@ def test_any_directory_is_refused_or_harmless(data: st.DataObject) -> None:
         assert ".." not in member.path.split("/")
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_size_of_members() -> None:
     packed = seven_zipped({f"weights-{number}": random.Random(number).randbytes(8 << 20) for number in range(2)})
     tracemalloc.start()
