@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+pytestmark = pytest.mark.slow  # whole commands, one after the other: seconds each
+
 ENTRY = next(entry for entry in shipped_catalog()["models"] if entry["id"] == "bert_uncased_L-4_H-256_A-4")
 FAITHFUL = replace(ModelFiles.of(ENTRY, seed=0, scale=16), id="faithful")
 #: Of the same shape, with other numbers.

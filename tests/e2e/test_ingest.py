@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+pytestmark = pytest.mark.slow  # whole commands, one after the other: seconds each
+
 #: What the demo's shares give, by artifact: name of each file to its bytes.
 Shares = dict[str, dict[str, bytes]]
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow  # whole runs over sockets: a fifth of a second and more each
+
 COMMIT = "a" * 40
 WEIGHTS = bytes(range(256)) * 8192  # 2 MiB: a large file, with a partial
 FILES = {"config.json": b'{"hidden_size": 2}', "model.safetensors": WEIGHTS, "vocab.txt": b"[PAD]\nb\n"}

@@ -12,6 +12,8 @@ from tests.command import Command, program
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow  # whole commands, one after the other: seconds each
+
 
 @pytest.fixture
 def there(command: Command, tmp_path: Path) -> Command:

@@ -12,6 +12,8 @@ from tests.terminal import on_a_terminal
 if TYPE_CHECKING:
     from tests.command import Command
 
+pytestmark = pytest.mark.slow  # whole commands, one after the other: seconds each
+
 LONG = "renmada/distilbert-base-multilingual-cased"
 
 

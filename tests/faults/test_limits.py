@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.slow  # whole commands, one after the other: seconds each
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:

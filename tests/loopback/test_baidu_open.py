@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from mirror.drive.bring import Brought
 
+pytestmark = pytest.mark.slow  # whole runs over sockets: a fifth of a second and more each
+
 RANGE = 4 << 20
 MODEL = f"{FOLDER}/share/pytorch_model.bin"
 WANTED = {f"bert-tiny@baidu-pytorch/{name}" for name in ("config.json", "pytorch_model.bin", "vocab.txt")}

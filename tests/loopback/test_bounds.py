@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from mirror.model import Listing
 
+pytestmark = pytest.mark.slow  # whole commands, one after the other: seconds each
+
 COMMIT = "c" * 40
 MIB = 1 << 20
 STALL = 0.2
