@@ -6,12 +6,13 @@ file, so nothing can come between. Weights that are unsound are not given.
 
 from __future__ import annotations
 
+import hashlib
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mirror.compare.finding import Severity
 from mirror.compare.names import canonical
-from mirror.digests import MultiDigest, digest_file
+from mirror.digests import digest_file
 from mirror.errors import ArchiveError, FormatError, IntegrityError, StoreError, UsageError
 from mirror.formats.sniff import kind
 from mirror.load.judging import Loaded, judge, unread
@@ -161,7 +162,7 @@ def _check_bytes(source: _Source, held: Sequence[HeldFile], parts: Sequence[memo
         IntegrityError: They are not.
         StoreError: The archive cannot be read.
     """
-    found = [_sha256(part) for part in parts]
+    found = [hashlib.sha256(part).hexdigest() for part in parts]
     if isinstance(source.material, HeldFile):
         where = source.material.where
         try:
@@ -173,12 +174,6 @@ def _check_bytes(source: _Source, held: Sequence[HeldFile], parts: Sequence[memo
             f"{source.artifact.name}/{source.path} is not any more what was recorded",
             hint="`minibert-mirror verify` says where, `minibert-mirror repair` mends it",
         )
-
-
-def _sha256(data: memoryview) -> str:
-    digest = MultiDigest({"sha256"})
-    digest.update(data)
-    return digest.result()["sha256"].hex
 
 
 def _only_readable(array: NDArray[Any]) -> NDArray[Any]:

@@ -11,9 +11,10 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from mirror.bounds import Bounds
 from mirror.errors import FormatError
 from mirror.formats.checkpoint import LAYOUT, MAX_TENSORS, Checkpoint, Tensor, as_bytes, check_count, check_name, view
-from mirror.formats.strict_json import Bounds, parse_object
+from mirror.formats.strict_json import parse_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,36 +1,20 @@
 """JSON that nobody vouches for: one object, no name twice, and no larger in memory than its writer had a use for.
 
-Brackets and commas are counted before anything is made of them, those in text as well: a file
-of empty lists is sixty times as large in memory as on the disk.
-
 Source: RFC 8259.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from mirror.errors import FormatError
 
+if TYPE_CHECKING:
+    from mirror.bounds import Bounds
+
 #: A 64-bit number has no more.
 _MAX_DIGITS = 19
-
-
-class Bounds(NamedTuple):
-    """What a file may have at the most.
-
-    Attributes:
-        size: Bytes.
-        objects: Opening braces.
-        lists: Opening brackets.
-        values: Commas.
-    """
-
-    size: int
-    objects: int
-    lists: int
-    values: int
 
 
 def parse_object(data: bytes, bounds: Bounds, *, begins: int = 0, floats: bool = True) -> dict[str, Any]:
@@ -47,10 +31,9 @@ def parse_object(data: bytes, bounds: Bounds, *, begins: int = 0, floats: bool =
     """
     if len(data) > bounds.size:
         raise FormatError(f"JSON of {len(data)} bytes, where {bounds.size} are enough")
-    counts = {"objects": data.count(b"{"), "lists": data.count(b"["), "values": data.count(b",")}
-    for kind, count in counts.items():
-        if count > getattr(bounds, kind):
-            raise FormatError(f"too many {kind}: {count}", at=begins)
+    if (excess := bounds.excess(data)) is not None:
+        count, kind = excess
+        raise FormatError(f"too many {kind}: {count}", at=begins)
     text = ""
     try:
         text = data.decode()

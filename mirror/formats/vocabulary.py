@@ -12,10 +12,11 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING
 
+from mirror.bounds import Bounds
 from mirror.errors import FormatError
 from mirror.formats.checkpoint import as_bytes
 from mirror.formats.protobuf import Wire, known_fields
-from mirror.formats.strict_json import Bounds, parse_object
+from mirror.formats.strict_json import parse_object
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mirror.bounds import Bounds
 from mirror.compare.finding import Finding, Severity
 from mirror.errors import FormatError
-from mirror.formats.strict_json import Bounds, parse_object
+from mirror.formats.strict_json import parse_object
 from mirror.load.material import texts_beside
 
 if TYPE_CHECKING:

@@ -1,20 +1,17 @@
-"""Answers that a host may make as long, as slow and as deep as it likes: read as far as anybody has a use for.
-
-Brackets and commas are counted before anything is made of JSON: a list of empty lists is thirty times as
-large in memory as on the wire.
-"""
+"""Answers that a host may make as long, as slow and as deep as it likes: read as far as anybody has a use for."""
 
 from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from mirror.errors import SourceError, StalledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from mirror.bounds import Bounds
     from mirror.sources.asking import Body
     from mirror.sources.reply import Reply
 
@@ -30,22 +27,6 @@ NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
 
 class NonsenseError(ValueError):
     """What is wrong with an answer, in words."""
-
-
-class Bounds(NamedTuple):
-    """What an answer may have at the most.
-
-    Attributes:
-        size: Bytes, decoded.
-        objects: Opening braces.
-        lists: Opening brackets.
-        values: Commas.
-    """
-
-    size: int
-    objects: int
-    lists: int
-    values: int
 
 
 def gathered(
@@ -71,9 +52,9 @@ def gathered(
         seconds = clock() - began
         if seconds > _GRACE * stall + len(data) / _SLOWEST:
             raise StalledError(f"the answer only drips: {len(data)} B in {seconds:.0f} s")
-    for sign, kind in ((b"{", "objects"), (b"[", "lists"), (b",", "values")):
-        if (count := data.count(sign)) > getattr(bounds, kind):
-            raise SourceError(f"an answer of {count} {kind}, more than anybody has a use for")
+    if (excess := bounds.excess(data)) is not None:
+        count, kind = excess
+        raise SourceError(f"an answer of {count} {kind}, more than anybody has a use for")
     return bytes(data)
 
 

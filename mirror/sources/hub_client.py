@@ -14,8 +14,9 @@ import httpx2
 from huggingface_hub import set_client_factory
 from huggingface_hub.utils._http import default_client_factory
 
+from mirror.bounds import Bounds
 from mirror.errors import RedirectError, SourceError
-from mirror.sources.bounds import Bounds, gathered
+from mirror.sources.bounds import gathered
 from mirror.sources.failures import located
 from mirror.sources.proxied import Dialled
 from mirror.sources.translate import translated

@@ -11,9 +11,10 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from mirror.bounds import Bounds
 from mirror.errors import NotFoundError, SourceError
 from mirror.model import LARGEST, Authority, Claim, Digest, Listing, Refused, RemoteFile, path_fault, safe_path
-from mirror.sources.bounds import NONSENSE, Bounds, NonsenseError, gathered, in_words, pieces
+from mirror.sources.bounds import NONSENSE, NonsenseError, gathered, in_words, pieces
 from mirror.sources.failures import located
 from mirror.sources.folder import file_path
 from mirror.wire import is_secure, redact

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mirror.bounds import Bounds
 from mirror.errors import SourceError, StalledError
 from mirror.sources.access import HubAccess
-from mirror.sources.bounds import Bounds, gathered
+from mirror.sources.bounds import gathered
 from mirror.sources.hub_client import LISTING
 from mirror.sources.listing import list_artifact
 from mirror.sources.opener import Openers

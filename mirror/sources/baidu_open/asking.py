@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
+from mirror.bounds import Bounds
 from mirror.errors import SourceError, UsageError
 from mirror.sources.baidu_open.words import decoded
-from mirror.sources.bounds import Bounds, gathered, pieces
+from mirror.sources.bounds import gathered, pieces
 from mirror.sources.failures import located
 from mirror.wire import is_secure, origin, redact, status_error
 
