@@ -44,7 +44,7 @@ class Finder:
 
 sys.meta_path.insert(0, Finder())
 import plistlib
-print("imported")
+sys.stdout.write("imported\\n")
 """
 _IN_A_DESTRUCTOR = """
 class Thing:
