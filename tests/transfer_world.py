@@ -10,13 +10,13 @@ import base64
 import hashlib
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from mirror.errors import ConnectionDroppedError, SourceError
 from mirror.model import Authority, Claim, Digest, RemoteFile
 from mirror.sources.access import HubAccess
 from mirror.sources.opener import Openers
-from mirror.sources.reply import Counter, Hop
+from mirror.sources.reply import Hop, SpannedBody
 from mirror.store import Store
 from mirror.transfer import Policy, Receipt, transfer
 from mirror.wire import BodySpan, Fields, Validator, body_span, published_digests
@@ -75,19 +75,24 @@ class Origin:
     sent: int = 0
 
 
-class MemoryReply:
+class MemoryReply(SpannedBody):
     """A reply whose body is in memory."""
 
     def __init__(self, origin: Origin, act: Act, body: bytes, span: BodySpan, status: int, got: Fields) -> None:
-        self.span = span
+        super().__init__(MemoryBody(origin, act, body), span, URL)
         self.validator = Validator.of(got)
         self.claims = published_digests(got, URL)
         self.hops: tuple[Hop, ...] = (Hop(URL, status, tuple(got)),)
         self.url = URL
         self.content_type = got.only("content-type")
         self.encoding: str | None = None
+
+
+class MemoryBody:
+    """A body that does what its act says."""
+
+    def __init__(self, origin: Origin, act: Act, body: bytes) -> None:
         self._origin, self._act, self._body, self._at = origin, act, body, 0
-        self._counter = Counter(span, URL)
         self._aborted = threading.Event()
 
     def readinto(self, buffer: memoryview) -> int:
@@ -100,15 +105,12 @@ class MemoryReply:
         buffer[: len(piece)] = piece
         self._at += len(piece)
         self._origin.sent += len(piece)
-        return self._counter.take(len(piece))
+        return len(piece)
 
     def abort(self) -> None:
         self._aborted.set()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
+    def close(self) -> None:
         self._aborted.set()
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from mirror.sources.access import HubAccess
     from mirror.sources.direct import Origin
+    from mirror.sources.reply import Body
     from mirror.wire import Fields
 
 #: An address that stands on the wire as it is written: origin (scheme, host, port), then the target.
@@ -31,22 +32,6 @@ _PLAIN = re.compile(
 _PORTS = {"http": "80", "https": "443"}
 # A range counts stored bytes; with a content coding it would count others.
 _ALWAYS = (("Accept", "*/*"), ("Accept-Encoding", "identity"))
-
-
-class Body(Protocol):
-    """The body of an answer."""
-
-    def readinto(self, buffer: memoryview) -> int:
-        """Read some bytes into ``buffer``; return how many, 0 at the end. Raises one of our ``SourceError``."""
-        ...
-
-    def abort(self) -> None:
-        """End it from another thread."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        ...
 
 
 class Answered(Protocol):

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from mirror.bounds import Bounds
-    from mirror.sources.asking import Body
-    from mirror.sources.reply import Reply
+    from mirror.sources.reply import Body, Reply
 
 #: An answer may take so many times the patience for one byte, and the time that its bytes need at the slowest rate.
 _GRACE = 5

@@ -6,65 +6,61 @@ import io
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from mirror.errors import AccessError, ChangedError, ConnectionDroppedError, NotFoundError, OversizeError, SourceError
 from mirror.model import Listing, Refused, RemoteFile, path_fault, safe_path
-from mirror.sources.reply import Counter, Hop
+from mirror.sources.reply import Hop, SpannedBody
 from mirror.wire import BodySpan, Validator, redact
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from mirror.model import Claim
 
 _FILE_HINT = "check the path and its permissions"
 
 
-class FileReply:
+class FileReply(SpannedBody):
     """One open local file; see ``Reply``."""
 
     def __init__(self, file: io.FileIO, url: str, span: BodySpan, validator: Validator) -> None:
-        self.span = span
         self.validator = validator
         self.claims: tuple[Claim, ...] = ()
         self.url = redact(url)
         self.hops: tuple[Hop, ...] = (Hop(self.url, 0, (("content-length", str(span.size)),)),)
         self.content_type: str | None = None
         self.encoding: str | None = None
+        super().__init__(_Stretch(file, (span.stop or 0) - span.start, self.url), span, self.url)
+
+
+class _Stretch:
+    """So many bytes of an open file."""
+
+    def __init__(self, file: io.FileIO, size: int, url: str) -> None:
         self._file = file
-        self._left = (span.stop or 0) - span.start
+        self._left = size
+        self._url = url
         self._aborted = False
-        self._counter = Counter(span, self.url)
 
     def readinto(self, buffer: memoryview) -> int:
-        """Read some bytes into ``buffer``; return how many, 0 at the end of the span.
-
-        Raises:
-            ConnectionDroppedError: The file cannot be read on, was cut meanwhile, or the reply was aborted.
-        """
-        if not self._left or not buffer:
+        """Read some bytes; ConnectionDroppedError when the file cannot be read on, or after ``abort``."""
+        if not self._left:
             return 0
         if self._aborted:
-            raise ConnectionDroppedError(f"{self.url}: stopped")
+            raise ConnectionDroppedError(f"{self._url}: stopped")
         try:
             count = self._file.readinto(buffer[: self._left]) or 0
         except OSError as error:
-            raise ConnectionDroppedError(f"{self.url}: {error.strerror}", hint=_FILE_HINT) from error
+            raise ConnectionDroppedError(f"{self._url}: {error.strerror}", hint=_FILE_HINT) from error
         self._left -= count
-        return self._counter.take(count)
+        return count
 
     def abort(self) -> None:
         """Let the next ``readinto`` fail."""
         self._aborted = True
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
 

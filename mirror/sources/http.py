@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mirror.errors import ChangedError, ImpostorError, OversizeError, RedirectError, SourceError
 from mirror.sources.failures import located
-from mirror.sources.reply import Counter, Hop, hop_of
+from mirror.sources.reply import Hop, SpannedBody, hop_of
 from mirror.wire import (
     BodySpan,
     Fields,
@@ -31,10 +31,10 @@ from mirror.wire import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from mirror.model import Claim
-    from mirror.sources.asking import Answered, Asker, Body
+    from mirror.sources.asking import Answered, Asker
+    from mirror.sources.reply import Body
 
 #: Redirects that are followed for one file.
 MAX_REDIRECTS = 10
@@ -48,42 +48,23 @@ _POINTER_DIGITS = 3
 _DRAINED = 16384
 
 
-class HttpReply:
+class HttpReply(SpannedBody):
     """One reply over HTTP; see ``Reply``."""
 
     def __init__(self, answer: Answered, way: _Way, span: BodySpan) -> None:
-        self.span = span
+        url = way.hops[-1].url
+        super().__init__(answer.body, span, url, lambda error: located(error, url))
         self.validator = Validator.of(answer.fields)
         self.claims = tuple(way.claims)
         self.hops = tuple(way.hops)
-        self.url = way.hops[-1].url
+        self.url = url
         self.content_type = answer.fields.only("content-type")
         self.encoding: str | None = None
-        self._body = answer.body
         self._over = answer.status == 416
-        self._counter = Counter(span, self.url)
 
     def readinto(self, buffer: memoryview) -> int:
         """Read some bytes of the body into ``buffer``; see ``Reply.readinto`` for the errors."""
-        if self._over or not buffer:
-            return 0
-        try:
-            count = self._body.readinto(buffer)
-        except SourceError as error:
-            raise located(error, self.url) from error
-        return self._counter.take(count)
-
-    def abort(self) -> None:
-        """End the reply from another thread."""
-        self._body.abort()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._body.close()
+        return 0 if self._over else super().readinto(buffer)
 
 
 class _Way:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 from urllib.parse import urljoin
 
-from mirror.errors import ConnectionDroppedError, OversizeError
+from mirror.errors import ConnectionDroppedError, OversizeError, SourceError
 from mirror.wire import BodySpan, Fields, Validator, redact
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from mirror.model import Claim
@@ -103,33 +104,70 @@ class Reply(Protocol):
     ) -> None: ...
 
 
-class Counter:
-    """Counts the bytes of a body against the span it should hold.
+class Body(Protocol):
+    """What follows the head of an answer."""
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Read some bytes into ``buffer``; return how many, 0 at the end. Raises one of our ``SourceError``."""
+        ...
+
+    def abort(self) -> None:
+        """End it from another thread."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection, or the file."""
+        ...
+
+
+class SpannedBody:
+    """A body, counted against the span it should hold; a context manager that closes it.
 
     Args:
+        body: Gives the bytes.
         span: What the reply said it holds.
-        url: Redacted, for the errors.
+        name: Of the place, redacted, for the errors.
+        located: Gives an error of the body the name of its place.
+
+    Attributes:
+        span: The same.
     """
 
-    __slots__ = ("_expected", "_taken", "_url")
-
-    def __init__(self, span: BodySpan, url: str) -> None:
+    def __init__(
+        self, body: Body, span: BodySpan, name: str, located: Callable[[SourceError], SourceError] = lambda error: error
+    ) -> None:
+        self.span = span
+        self._body = body
+        self._name = name
+        self._located = located
         self._expected = None if span.stop is None else span.stop - span.start
         self._taken = 0
-        self._url = url
 
-    def take(self, count: int) -> int:
-        """Count the result of one read, and return it.
-
-        Raises:
-            ConnectionDroppedError: The body ended early.
-            OversizeError: The body goes on past its span.
-        """
+    def readinto(self, buffer: memoryview) -> int:
+        """Read some bytes into ``buffer``; return how many, 0 at the end. See ``Reply.readinto`` for the errors."""
+        if not buffer:
+            return 0
+        try:
+            count = self._body.readinto(buffer)
+        except SourceError as error:
+            raise self._located(error) from error
         self._taken += count
         if self._expected is None:
             return count
         if self._taken > self._expected:
-            raise OversizeError(f"{self._url}: more than the {self._expected} B that were promised")
+            raise OversizeError(f"{self._name}: more than the {self._expected} B that were promised")
         if count == 0 and self._taken < self._expected:
-            raise ConnectionDroppedError(f"{self._url}: the body ended after {self._taken} of {self._expected} B")
+            raise ConnectionDroppedError(f"{self._name}: the body ended after {self._taken} of {self._expected} B")
         return count
+
+    def abort(self) -> None:
+        """End the reply from another thread."""
+        self._body.abort()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._body.close()

@@ -15,7 +15,8 @@ from mirror.wire import is_secure, origin, redact, status_error
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mirror.sources.asking import Asker, Body
+    from mirror.sources.asking import Asker
+    from mirror.sources.reply import Body
 
 #: The agent that the platform documents for links; it is sent with every request.
 AGENT = "pan.baidu.com"

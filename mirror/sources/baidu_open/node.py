@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import copy
 import re
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from mirror.errors import BaiduError, MirrorError, RedirectError, RemovedError, SourceError
 from mirror.model import Authority, Claim, Digest
 from mirror.sources.baidu_open.asking import MOST_ERROR, read
 from mirror.sources.baidu_open.words import Remedy, Said, node_error, said
-from mirror.sources.reply import Counter
+from mirror.sources.reply import SpannedBody
 from mirror.wire import body_span, content_length, host, is_secure, origin, range_header, redact, status_error
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from mirror.sources.asking import Answered, Asker
     from mirror.sources.baidu_open.asking import Bases
     from mirror.sources.baidu_open.files import Entry
@@ -36,44 +34,20 @@ _NOTICES = {(1_749_504, "48bb9b0361dc9c672f3dc7b3ffcfde97"), (120, "6c1b84914588
 _NOTICE_HOST = "issuecdn.baidupcs.com"
 
 
-class Part:
+class Part(SpannedBody):
     """One open reply with a part of a file; a context manager that closes it.
 
     Attributes:
-        span: Which bytes it brings.
         tag: What tells this version of the file from others, the MD5 of the whole; empty when the node says none.
         claims: Digests of the whole, by the node's word.
         node: Address that gives the bytes; secret, like every link.
     """
 
     def __init__(self, answer: Answered, span: BodySpan, node: str, entry: Entry) -> None:
-        self.span = span
+        super().__init__(answer.body, span, entry.path, lambda error: _told(error, entry, node))
         self.node = node
         self.tag = tag_of(answer.fields)
         self.claims = claims_of(answer.fields, node)
-        self._body = answer.body
-        self._entry = entry
-        self._counter = Counter(span, entry.path)
-
-    def readinto(self, buffer: memoryview) -> int:
-        """Read some bytes into ``buffer``; return how many, 0 at the end. Raises one of our ``SourceError``."""
-        try:
-            count = self._body.readinto(buffer)
-        except SourceError as error:
-            raise _told(error, self._entry, self.node) from error
-        return self._counter.take(count)
-
-    def abort(self) -> None:
-        """End the reply from another thread."""
-        self._body.abort()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._body.close()
 
 
 class Nodes:
@@ -143,14 +117,10 @@ def _joined(url: str, location: str, entry: Entry) -> str:
 def _part(answer: Answered, entry: Entry, asked: tuple[int, int], url: str) -> Part:
     try:
         return Part(answer, _span(answer, entry, asked), url, entry)
-    except BaiduError:
+    except BaseException as error:
         answer.body.close()
-        raise
-    except SourceError as error:
-        answer.body.close()
-        raise _told(error, entry, url) from error
-    except BaseException:
-        answer.body.close()
+        if isinstance(error, SourceError) and not isinstance(error, BaiduError):
+            raise _told(error, entry, url) from error
         raise
 
 
