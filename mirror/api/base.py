@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -132,7 +131,11 @@ class Base:
     @property
     def _scratch(self) -> Path:
         """A directory for what has no name: the cache, or the system's where that is not ours to write."""
-        return self.place.cache if self._is_ours else Path(tempfile.gettempdir())
+        if self._is_ours:
+            return self.place.cache
+        import tempfile  # 3 ms, for who uses a mirror that is not theirs
+
+        return Path(tempfile.gettempdir())
 
     @contextmanager
     def _parts(self, *, stall: float) -> Iterator[Parts]:

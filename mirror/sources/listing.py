@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from mirror.errors import CatalogError, NotFoundError, SourceError, WaitingError
 from mirror.model import Listing, Refused, file_and_folder, path_fault, safe_path
-from mirror.sources.baidu_pan import hand_off
 from mirror.sources.folder import file_path, list_folder
 from mirror.sources.narrow import narrow
 from mirror.sources.peer import list_peer, peer_base
@@ -49,6 +48,8 @@ def _listing(artifact: Promised, openers: Openers, formats: Collection[str]) -> 
     if artifact.kind == "http":
         return list_published(artifact, formats=formats)
     if artifact.kind == "baidu-pan":
+        from mirror.sources.baidu_pan import hand_off
+
         raise WaitingError(f"{artifact.name}: {'; '.join(hand_off(artifact).steps)}")
     if artifact.url is None:
         raise CatalogError(f"{artifact.name}: the catalog does not say where it is")

@@ -7,7 +7,8 @@ that promise the very same bytes are fetched once and judged each by its own cla
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from mirror.errors import BusyError, IntegrityError, MirrorError, StoreError
 from mirror.model import Level
@@ -26,11 +27,14 @@ from mirror.transfer.events import Done, Failed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mirror.ledger import Reader
     from mirror.model import RemoteFile
     from mirror.stopping import Stop
     from mirror.sync.parts import Parts
     from mirror.sync.peers import Peer
     from mirror.transfer.events import Progress
+
+T = TypeVar("T")
 
 #: Seconds between two looks at a file that another process is fetching.
 _BUSY_PAUSE = 0.3
@@ -69,12 +73,41 @@ def fetch(
         try:
             for event in outcome.events:
                 recorder.put(Entry(event))
-            work = _Work(parts, request, recorder, outcome, since, peer, watch, stop)
             tasks: list[Task | Adoption] = [*plan.adopt, *plan.fetch]
             first = 2 if plan.bytes_to_fetch > _SMALL * len(plan.fetch) else 1
-            Pool(work.do, jobs=request.jobs, stop=stop, first=first).run(tasks)
+            with _Ledger(parts) as ledger:
+                work = _Work(parts, request, recorder, ledger, outcome, since, peer, watch, stop)
+                Pool(work.do, jobs=request.jobs, stop=stop, first=first).run(tasks)
         finally:
             recorder.put(Entry(rows.pulled(outcome)))
+
+
+class _Ledger:
+    """One connection for the questions of all workers: opening one takes as long as fetching a small file."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._open = ExitStack()
+        self._reader: Reader | None = None
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        with self._lock:  # a worker that is late, after a stop, is not cut off in the middle of an answer
+            self._closed = True
+            self._open.close()
+
+    def ask(self, question: Callable[[Reader], T]) -> T | None:
+        """Return the ledger's answer, as things stand now; None when there is no ledger yet."""
+        with self._lock:
+            if self._closed:
+                raise TransferStopped
+            if self._reader is None:
+                self._reader = self._open.enter_context(self._parts.reader())
+            return question(self._reader) if self._reader is not None else None
 
 
 class _Work:
@@ -85,6 +118,7 @@ class _Work:
         parts: Parts,
         request: Request,
         recorder: Recorder,
+        ledger: _Ledger,
         outcome: Outcome,
         since: int,
         peer: Peer | None,
@@ -92,6 +126,7 @@ class _Work:
         stop: Stop,
     ) -> None:
         self._parts = parts
+        self._ledger = ledger
         self._policy = policy_of(request)
         self._look_inside = request.look_inside
         self._artifacts = {artifact.name: artifact for artifact in request.artifacts}
@@ -194,14 +229,12 @@ class _Work:
     def _held(self, sha256: str) -> Held:
         """Return a blob of the store, with the digests that the ledger knows of it."""
         path = self._parts.store.blob_path(sha256)
-        with self._parts.reader() as reader:
-            row = reader.blob(sha256) if reader is not None else None
+        row = self._ledger.ask(lambda reader: reader.blob(sha256))
         return Held(sha256, path, digests=row.digests) if row is not None else Held(sha256, path)
 
     def _brought(self, file: RemoteFile) -> Held | None:
         """Return what another process has brought since the plan was made, if it is ``file``."""
-        with self._parts.reader() as reader:
-            state = reader.file(file.artifact, file.path) if reader is not None else None
+        state = self._ledger.ask(lambda reader: reader.file(file.artifact, file.path))
         if state is not None and state.state == "held" and state.event > self._since:
             sha256, level = state.sha256, state.level
             if sha256 and level and self._parts.store.find(sha256):
