@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.catalog.counts import compute
-from mirror.errors import UsageError
 from mirror.probe.memory import Memory
 from mirror.sources.baidu_pan import hand_off
-from mirror.sources.shares.link import Link
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -93,15 +91,8 @@ def waiting(artifacts: Iterable[Artifact], reader: Reader | None) -> Iterator[Wa
             len(reader.held(artifact.name)) if reader is not None else 0,
             artifact.bundle,
             (*steps.steps, "minibert-mirror ingest ~/Downloads") if steps.url else steps.steps,
-            _probed(artifact, memory),
+            memory.of_artifact(artifact),
         )
-
-
-def _probed(artifact: Artifact, memory: Memory) -> Probed | None:
-    try:
-        return memory.last(Link.of(artifact.url)) if artifact.url is not None else None
-    except UsageError:
-        return None  # a person can open what no probe would ask
 
 
 def expected(artifact: Artifact) -> Expected:

@@ -201,12 +201,15 @@ class Answers:
         artifact = self._named or self._artifact(find, found)
         left = self._why_not(found, artifact, find)
         if left is None and artifact is not None:
-            wrong = self._otherwise_listed(find, artifact).lstrip("; ") or _unsound(weights, artifact, texts)
+            wrong = self._otherwise_listed(find, artifact, shared=False).lstrip("; ") or _unsound(
+                weights, artifact, texts
+            )
             left = Left(find.name, "refused", f"unsound: {wrong}", artifact=artifact.name) if wrong else None
         if left is not None or artifact is None:
             plan.left.append(left or Left(find.name, "unknown", found.text))
             return
         why = found.text if found.likely is not Likely.SHAPE else f"by its shape alone: {found.text}"
+        why += self._as_shared(find, artifact)
         files = self._whole(artifact, find) or self._files(find, parts, texts)
         self._answered.add(artifact.name)
         self._taken[bytes_of] = find
@@ -216,11 +219,25 @@ class Answers:
             beside = one is not find and find in files.values()
             plan.takes.append(Take(one, file, f"beside {find.path}" if beside else why, artifact.url))
 
-    def _otherwise_listed(self, find: Find, artifact: Artifact | None = None) -> str:
+    def _otherwise_listed(self, find: Find, artifact: Artifact | None = None, *, shared: bool = True) -> str:
         """Say that a file of this name is listed with another size, after a semicolon; empty where it is not."""
         among = [one for one in (artifact, self._named) if one is not None][:1] or self._promises.open
-        other = self._promises.other_size(among, without_copy(find.path), find.size) if find.size else None
+        other = (
+            self._promises.other_size(among, without_copy(find.path), find.size, shared=shared) if find.size else None
+        )
         return f"; {find.size} bytes, where {other[0]} lists {other[1]}: fetch it again" if other is not None else ""
+
+    def _as_shared(self, find: Find, artifact: Artifact) -> str:
+        """Say whether what a probe saw in the share has this size, after a semicolon; empty where none saw it.
+
+        An archive that a find came in may be what the share has; and what else has the right tensors is no less right.
+        """
+        seen = self._promises.shared(artifact)
+        sizes = {find.size, *(self._archives[outer].size for outer in find.outer if outer in self._archives)}
+        same = next((path for path, size in seen.items() if size in sizes), None)
+        if same is not None:
+            return f"; its share lists {same} of this size"
+        return "; its share lists no file of this size" if seen else ""
 
     def _whole(self, artifact: Artifact, find: Find) -> dict[str, Find]:
         """Return the archive that weights came in, where that is what the artifact is; nothing otherwise."""

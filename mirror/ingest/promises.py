@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mirror.model import Authority, Claim, Digest, RemoteFile
+from mirror.probe import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -92,15 +93,23 @@ class Promises:
                     return None if share.name in answered else share
         return None
 
-    def other_size(self, artifacts: Sequence[Artifact], name: str, size: int) -> tuple[str, int] | None:
+    def other_size(
+        self, artifacts: Sequence[Artifact], name: str, size: int, *, shared: bool
+    ) -> tuple[str, int] | None:
         """Return which artifact lists a file of that name with another size, and the size.
 
         None where none does, one lists this very size, or several list others: then nobody can say which is meant.
+
+        Args:
+            artifacts: Which may be meant.
+            name: The file's, without folders.
+            size: Its bytes.
+            shared: Whether what a probe saw in a share counts as well: the page is no promise of the publisher.
         """
         listed = {
             (artifact.name, known)
             for artifact in artifacts
-            for path, known in self._sizes(artifact)
+            for path, known in (*self._sizes(artifact), *(self.shared(artifact).items() if shared else ()))
             if path.rpartition("/")[2] == name
         }
         return next(iter(listed)) if len(listed) == 1 and size not in {known for _, known in listed} else None
@@ -112,6 +121,15 @@ class Promises:
         for listed in listing.files if listing is not None else ():
             if listed.size is not None:
                 yield listed.path, listed.size
+
+    def shared(self, artifact: Artifact) -> Mapping[str, int]:
+        """Return the bytes of each file of an artifact's share, as a probe saw it last; nothing where none did."""
+        probed = self._probes.of_artifact(artifact)
+        return (probed.sizes if probed is not None else None) or {}
+
+    @cached_property
+    def _probes(self) -> Memory:
+        return Memory.of(self._reader)
 
     def _brought(self, name: str) -> bool:
         """Whether a person brought the file that is held under this name."""

@@ -8,16 +8,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from mirror.errors import UsageError
 from mirror.model import Event
 from mirror.probe.outcome import Outcome, Probed
 from mirror.sources.shares.entries import Listed
+from mirror.sources.shares.link import Link
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import timedelta
 
+    from mirror.catalog import Artifact
     from mirror.ledger import Reader
-    from mirror.sources.shares.link import Link
 
 KIND = "probed"
 
@@ -87,6 +89,13 @@ class Memory:
     def last(self, link: Link) -> Probed | None:
         """Return the last settled answer of a share, however old."""
         return self._settled.get((link.host, link.surl))
+
+    def of_artifact(self, artifact: Artifact) -> Probed | None:
+        """Return the same of an artifact's share; None where it has none that a probe would ask."""
+        try:
+            return self.last(Link.of(artifact.url)) if artifact.url is not None else None
+        except UsageError:
+            return None  # a person can open what no probe would ask
 
     def fresh(self, link: Link, now: datetime, age: timedelta) -> Probed | None:
         """Return the last settled answer of a share if it is younger than ``age``."""

@@ -502,3 +502,28 @@ def test_a_file_of_another_size_than_listed_is_refused_and_both_are_said(
         tmp_path / "good", {f"{name.partition('.')[0]}(2).{name.partition('.')[2]}": held[name] for name in held}
     )
     assert {row["status"] for row in listing("ingest", str(good), "--json").rows} == {"taken"}
+
+
+def test_what_a_probe_saw_in_a_share_is_compared_and_is_no_promise(
+    here: Command, shares: Shares, tmp_path: Path
+) -> None:
+    here("probe", "bert-tiny@baidu-pytorch")
+    held = shares["bert-tiny@baidu-pytorch"]
+    size = len(held["pytorch_model.bin"])
+    # A damaged file is told what it should have been; weights with the right tensors are right, whatever their size.
+    cut = put(tmp_path / "cut", {"pytorch_model(1).bin": held["pytorch_model.bin"][:-1000]})
+    (row,) = here("ingest", str(cut), "--json", code=4).rows
+    assert row["why"].endswith(f"; {size - 1000} bytes, where bert-tiny@baidu-pytorch lists {size}: fetch it again")
+    other = ModelFiles.of(shipped_catalog()["models"][0], seed=3, scale=32).torch()
+    trees = {
+        "plain": {"odd.bin": held["pytorch_model.bin"]},
+        "zip": {"odd.zip": zipped({"odd.bin": held["pytorch_model.bin"]})},
+        "other": {"odd.bin": other},
+    }
+    told = {}
+    for name, files in trees.items():
+        (row,) = here("ingest", str(put(tmp_path / name, files)), "--dry-run", "--json").rows
+        assert row["status"] == "would be taken"
+        told[name] = row["why"].rpartition("; ")[2]
+    listed = "its share lists uncased_L-2_H-128_A-2/pytorch_model.bin of this size"
+    assert told == {"plain": listed, "zip": listed, "other": "its share lists no file of this size"}

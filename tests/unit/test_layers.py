@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "handoffs": VALUES | {"catalog", "ledger", "sources", "probe"},
     "ingest": VALUES
     | {
+        "probe",
         "digests",
         "formats",
         "catalog",
