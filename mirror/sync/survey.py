@@ -7,6 +7,7 @@ counted, so that a mirror of 10^5 files needs no memory for them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mirror.errors import CatalogError
@@ -101,83 +102,84 @@ def survey(
         holding = holdings.get(artifact.name)
         if holding is None or reader is None or request.update:
             found.unlisted.append(artifact)
-        elif artifact.kind == "http":
-            _look_by_catalog(found, artifact, holding, reader, store, lock, request)
-        elif _too_narrow(holding, request.formats):
+        elif artifact.kind != "http" and _too_narrow(holding, request.formats):
             found.unlisted.append(artifact)
             found.narrowed[artifact.name] = holding.narrowed or ()
         else:
-            _look(found, artifact, holding, reader, store, lock, request)
+            _Look(found, artifact, holding, reader, store, lock, request).take()
     return found
 
 
-def _look_by_catalog(
-    found: Survey,
-    artifact: Artifact,
-    holding: Holding,
-    reader: Reader,
-    store: Store,
-    lock: Lock,
-    request: Request,
-) -> None:
-    """Look at what is held of an artifact whose files the catalog lists, as it does today."""
-    edit = None
-    by_lock = request.locked and artifact.name in lock.listings
-    if not by_lock and {file.path for file in artifact.files} != {state.path for state in holding.files}:
+@dataclass(slots=True)
+class _Look:
+    """A look at what is held of one artifact that was listed before."""
+
+    found: Survey
+    artifact: Artifact
+    holding: Holding
+    reader: Reader
+    store: Store
+    lock: Lock
+    request: Request
+
+    def take(self) -> None:
+        """Add what there is to what was found; of files that the catalog lists, as it does today."""
+        edit = None
+        if self.artifact.kind == "http":
+            try:
+                edit = self._edit()
+            except CatalogError:
+                self.found.unlisted.append(self.artifact)  # whoever lists it says why not
+                return
+            self.found.edited += [edit] if edit is not None else []
+        self._sort(edit)
+
+    def _edit(self) -> Edited | None:
+        """Return how the catalog's list differs from what was listed; None where it does not, or a lock counts."""
+        if self.request.locked and self.artifact.name in self.lock.listings:
+            return None
+        if {file.path for file in self.artifact.files} == {state.path for state in self.holding.files}:
+            return None
         from mirror.sync.edited import edited
 
-        try:
-            edit = edited(artifact, holding, request.formats, reader)
-        except CatalogError:
-            found.unlisted.append(artifact)  # whoever lists it says why not
+        return edited(self.artifact, self.holding, self.request.formats, self.reader)
+
+    def _sort(self, edit: Edited | None) -> None:
+        """Tell held, missing, denied and confirmed files apart."""
+        found, formats, pins = self.found, self.request.formats, pins_of(self.artifact)
+        confirmed: set[str] = set()
+        missing: dict[str, str | None] = dict.fromkeys(edit.added) if edit is not None else {}
+        denied: dict[str, str | None] = {}
+        for state in self.holding.files:
+            if (formats and not keeps(state.path, formats)) or (edit and state.path in edit.removed):
+                continue
+            if not found.has(state, self.store):
+                missing[state.path] = state.sha256
+                continue
+            said = {pin.hex for pin in _pinned(pins.get(state.path, ()), self.lock, state)}
+            if said - {state.sha256}:
+                denied[state.path] = state.sha256
+                continue
+            if self.request.locked and not said:
+                # As if it were not here: nothing that has no pin is taken, and so it is said.
+                missing[state.path] = state.sha256
+                continue
+            found.hold(state)
+            if said and state.level != Level.PINNED:
+                confirmed.add(state.path)
+        if not (missing or denied or confirmed):
             return
-        found.edited += [edit] if edit is not None else []
-    _look(found, artifact, holding, reader, store, lock, request, edit)
-
-
-def _look(
-    found: Survey,
-    artifact: Artifact,
-    holding: Holding,
-    reader: Reader,
-    store: Store,
-    lock: Lock,
-    request: Request,
-    edit: Edited | None = None,
-) -> None:
-    pins = pins_of(artifact)
-    confirmed: set[str] = set()
-    missing: dict[str, str | None] = dict.fromkeys(edit.added) if edit is not None else {}
-    denied: dict[str, FileState] = {}
-    for state in holding.files:
-        if (request.formats and not keeps(state.path, request.formats)) or (edit and state.path in edit.removed):
-            continue
-        if not found.has(state, store):
-            missing[state.path] = state.sha256
-            continue
-        said = {pin.hex for pin in _pinned(pins.get(state.path, ()), lock, state)}
-        if said - {state.sha256}:
-            denied[state.path] = state
-            continue
-        if request.locked and not said:
-            # As if it were not here: nothing that has no pin is taken, and so it is said.
-            missing[state.path] = state.sha256
-            continue
-        found.hold(state)
-        if said and state.level != Level.PINNED:
-            confirmed.add(state.path)
-    if not (missing or denied or confirmed):
-        return
-    listing = edit.listing if edit is not None else reader.listing(artifact.name)
-    for file in of_today(listing.files if listing else (), artifact):
-        if file.path in missing:
-            found.wanted.append(with_claims(file, pins.get(file.path, ()), lock, missing[file.path]))
-        elif file.path in denied:
-            # What we saw first must yield to a pin: whoever wrote that knew more.
-            found.wanted.append(with_claims(file, pins.get(file.path, ()), lock))
-            found.denied.append(with_claims(file, pins.get(file.path, ()), lock, denied[file.path].sha256))
-        elif file.path in confirmed:
-            found.confirmed.append(with_claims(file, pins.get(file.path, ()), lock))
+        listing = edit.listing if edit is not None else self.reader.listing(self.artifact.name)
+        for file in of_today(listing.files if listing else (), self.artifact):
+            claimed = partial(with_claims, file, pins.get(file.path, ()), self.lock)
+            if file.path in missing:
+                found.wanted.append(claimed(missing[file.path]))
+            elif file.path in denied:
+                # What we saw first must yield to a pin: whoever wrote that knew more.
+                found.wanted.append(claimed())
+                found.denied.append(claimed(denied[file.path]))
+            elif file.path in confirmed:
+                found.confirmed.append(claimed())
 
 
 def _pinned(pins: Iterable[Claim], lock: Lock, state: FileState) -> list[Digest]:
