@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from mirror.likeness import Likeness
+from mirror.likeness import VOUCHED, Likeness
 from mirror.model import Level
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from mirror.likeness import Holder
 
 _ALL, _CORE = "all", "core"
-_VOUCH = frozenset({Level.PINNED, Level.ATTESTED, Level.CHECKED})
 
 
 class Corroboration(NamedTuple):
@@ -67,7 +66,7 @@ def corroborations(
     held = [one for one in Likeness(catalog, reader).holders if _key(one) in states]
     vouching: dict[str, list[Holder]] = {}
     for one in held:
-        if states[_key(one)].level in _VOUCH:
+        if states[_key(one)].level in VOUCHED:
             vouching.setdefault(one.model, []).append(one)
     found: dict[str, list[Corroboration]] = {}
     for one in held:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.catalog.counts import compute
+from mirror.load.naming import brings_weights
 from mirror.probe.memory import Memory
 from mirror.sources.baidu_pan import hand_off
 
@@ -49,7 +50,7 @@ class Waiting(NamedTuple):
         url: The address to open, with the code in it; None when none was ever published.
         code: Extraction code.
         expected: What should come of it.
-        arrived: Files of it that are held.
+        arrived: Files of it that are held; 0 while no weights are among them.
         bundle: Whether it repeats what other shares have.
         steps: What the person does, one sentence each.
         probed: What a probe settled last: alive or dead, when, and names and sizes; None where none did.
@@ -81,14 +82,14 @@ def waiting(artifacts: Iterable[Artifact], reader: Reader | None) -> Iterator[Wa
     for artifact in artifacts:
         if not artifact.waits_for_person:
             continue
-        steps = hand_off(artifact)
+        steps, held = hand_off(artifact), reader.held(artifact.name) if reader is not None else {}
         yield Waiting(
             artifact.name,
             artifact.model.label,
             steps.url,
             steps.code,
             expected(artifact),
-            len(reader.held(artifact.name)) if reader is not None else 0,
+            len(held) if brings_weights(held) else 0,
             artifact.bundle,
             (*steps.steps, "minibert-mirror ingest ~/Downloads") if steps.url else steps.steps,
             memory.of_artifact(artifact),

@@ -9,14 +9,19 @@ import math
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from mirror.model import Level
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Set
 
     from mirror.catalog import Catalog, Model, PinnedFile
     from mirror.compare.digest import TensorDigest
     from mirror.compare.sizes import Sizes
     from mirror.ledger import Reader, WeightsRow
 
+#: Levels of files for which somebody but ourselves vouches.
+VOUCHED = frozenset({Level.PINNED, Level.ATTESTED, Level.CHECKED})
+_ALL = "all"
 #: Sources whose word on a model's numbers counts first; others follow in the catalog's order.
 _FIRST = ("google", "huggingface")
 #: Families of the catalog whose tensors have the names of each of ours; TinyBERT's may lack what sets it apart.
@@ -138,13 +143,49 @@ class Likeness:
         ]
         return tuple(sorted(found, key=lambda one: (self._place(one.artifact), one.path)))
 
-    def with_root(self, group: str, root: str) -> list[Holder]:
-        """Return the weights of which a group of tensors has this digest, the best to name first.
+    @cached_property
+    def voters(self) -> tuple[Holder, ...]:
+        """The weights that are believed about the numbers of their model, the best to name first.
+
+        Where a publisher vouches for some, those that were only seen first and have other numbers are not:
+        an altered file that somebody brought must not speak for the next one.
+        """
+        vouched: dict[str, set[str | None]] = {}
+        for one in self.holders:
+            if self._vouches(one):
+                vouched.setdefault(one.model, set()).add(one.row.roots.get(_ALL))
+        return tuple(
+            one
+            for one in self.holders
+            if self._vouches(one) or one.model not in vouched or one.row.roots.get(_ALL) in vouched[one.model]
+        )
+
+    def outvoted(self, artifact: str) -> bool:
+        """Whether weights of an artifact are or were held, and none of them is believed.
 
         Raises:
             LedgerError: The ledger cannot be read.
         """
-        return [one for one in self.holders if one.row.roots.get(group) == root]
+        return any(one.artifact == artifact for one in self.holders) and not any(
+            one.artifact == artifact for one in self.voters
+        )
+
+    def _vouches(self, one: Holder) -> bool:
+        return (one.artifact, one.path.partition("!")[0]) in self._vouched
+
+    @cached_property
+    def _vouched(self) -> Set[tuple[str, str]]:
+        """Artifact and path of every file for which somebody but ourselves vouches."""
+        files = self._reader.files() if self._reader is not None else ()
+        return {(file.artifact, file.path) for file in files if file.level in VOUCHED}
+
+    def with_root(self, group: str, root: str) -> list[Holder]:
+        """Return the voters of which a group of tensors has this digest, the best to name first.
+
+        Raises:
+            LedgerError: The ledger cannot be read.
+        """
+        return [one for one in self.voters if one.row.roots.get(group) == root]
 
     def reference(self, model: str) -> Holder | None:
         """Return the weights that are to be believed about a model's numbers; None when none were read.
@@ -152,7 +193,7 @@ class Likeness:
         Raises:
             LedgerError: The ledger cannot be read.
         """
-        return next((one for one in self.holders if one.model == model), None)
+        return next((one for one in self.voters if one.model == model), None)
 
     def files(self, sha256: str) -> list[str]:
         """Return what is known to have these bytes: held files, members of held archives, pins and look-alikes.
@@ -187,7 +228,7 @@ class Likeness:
         return found
 
     def vote(self, tensors: Iterable[TensorDigest]) -> Vote | None:
-        """Return the weights that share the most tensors with these; None when none shares any.
+        """Return the voters that share the most tensors with these; None when none shares any.
 
         Args:
             tensors: Those that tell something; a bias of nothing but zeros does not.
@@ -199,7 +240,7 @@ class Likeness:
         if self._reader is None or not asked:
             return None
         votes = self._reader.loaded.votes(digest for _, _, digest in asked.values())
-        names = {(one.row.blob, one.row.member): one for one in reversed(self.holders)}
+        names = {(one.row.blob, one.row.member): one for one in reversed(self.voters)}
         best: Vote | None = None
         for key, _ in votes.most_common(_CANDIDATES):
             if key not in names:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mirror.load.naming import may_hold_weights
+
 if TYPE_CHECKING:
     from collections.abc import Set
 
@@ -26,7 +28,7 @@ class ArtifactStatus:
         size: Bytes held.
         levels: Held files by evidence level.
         bundle: Whether it repeats the bytes of other artifacts.
-        waits: Whether a person must fetch it, and has not.
+        waits: Whether a person must fetch it, and has brought no weights.
         url: The address for that person; None when none was ever published.
         code: The extraction code for that person.
         tensors: What better known weights of the same model say of its own that were only seen first.
@@ -57,7 +59,7 @@ class ArtifactStatus:
             if file.state == "held":
                 self.held += 1
                 self.unsound += file.sha256 in unsound
-                self.waits = False
+                self.waits = self.waits and not may_hold_weights(file.path)
                 self.size += file.size or 0
                 self.levels[file.level or "?"] = self.levels.get(file.level or "?", 0) + 1
 

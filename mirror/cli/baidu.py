@@ -200,7 +200,7 @@ def _report(workspace: Workspace, done: Brought, *, as_json: bool, quiet: bool) 
     if as_json:
         emit({"listed": done.listed, "known": done.known, "wire_bytes": done.wire_bytes, "calls_left": done.calls_left})
     _sum_up(done, quiet=quiet or as_json)
-    verdict(done.ingested.plan, [name for name, _ in done.ingested.problems] + unsound)
+    verdict(done.ingested.plan, done.ingested.problems, unsound)
     if (gravest := _gravest(done)) is not None:
         raise gravest
 

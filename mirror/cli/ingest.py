@@ -10,10 +10,13 @@ import click
 
 from mirror.cli.output import emit, json_option, judged, many, paint, quiet_option, remark, say, size
 from mirror.compare.finding import Soundness
-from mirror.errors import IntegrityError, WaitingError
+from mirror.errors import DisputedError, IntegrityError, WaitingError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mirror.cli import Workspace
+    from mirror.errors import MirrorError
     from mirror.ingest import Ingested, Left, Plan, Take
 
 _COLOURS = {"held": "green", "unknown": "yellow", "leftover": "yellow", "refused": "red", "disputed": "red"}
@@ -89,11 +92,12 @@ def ingest(
         for one in plan.takes:
             _tell_take(one, None, None, as_json=as_json)
         _tell_left(plan, as_json=as_json, quiet=quiet)
-        verdict(plan, [])
+        _sum_up(plan.takes, quiet=quiet or as_json)
+        verdict(plan, [], dry_run=True)
         return
     done = mirror.ingest(*paths, named=named, link=link)
     unsound, still = tell(workspace, done, as_json=as_json, quiet=quiet)
-    verdict(done.plan, [name for name, _ in done.problems] + unsound)
+    verdict(done.plan, done.problems, unsound)
     if strict and still:
         raise WaitingError(f"{many(still, 'share')} still {'waits' if still == 1 else 'wait'} for a person")
 
@@ -104,6 +108,7 @@ def tell(workspace: Workspace, done: Ingested, *, as_json: bool, quiet: bool) ->
         _tell_take(one.take, one.judged.evidence.level.value, one.way, as_json=as_json)
     _tell_left(done.plan, as_json=as_json, quiet=quiet)
     _tell_problems(done, as_json=as_json)
+    _sum_up([one.take for one in done.taken], quiet=quiet or as_json)
     unsound = _prove(workspace, done, as_json=as_json, quiet=quiet)
     still = sum(one.is_open and not one.bundle for one in workspace.mirror.handoffs())
     if still:
@@ -144,20 +149,24 @@ def _tell_left(plan: Plan, *, as_json: bool, quiet: bool) -> None:
             say(f"    {one.why}")
     if plan.others:
         remark(f"{many(plan.others, 'other file')} left alone", quiet=quiet or as_json)
-    if not plan.takes:
-        remark("nothing new to take in", quiet=quiet or as_json)
+
+
+def _sum_up(takes: list[Take], *, quiet: bool) -> None:
+    if not takes:
+        remark("nothing new to take in", quiet=quiet)
         return
-    count, total = len(plan.takes), sum(one.find.size for one in plan.takes)
-    artifacts = len({one.file.artifact for one in plan.takes})
-    remark(f"{many(count, 'file')} of {many(artifacts, 'artifact')}, {size(total)}", quiet=quiet or as_json)
+    total, artifacts = sum(one.find.size for one in takes), len({one.file.artifact for one in takes})
+    remark(f"{many(len(takes), 'file')} of {many(artifacts, 'artifact')}, {size(total)}", quiet=quiet)
 
 
 def _tell_problems(done: Ingested, *, as_json: bool) -> None:
     for name, error in done.problems:
+        status = "disputed" if isinstance(error, DisputedError) else "leftover"
         if as_json:
-            emit({"name": name, "status": "disputed", "artifact": None, "why": str(error)})
+            artifact = error.path.partition("/")[0] if isinstance(error, DisputedError) else None
+            emit({"name": name, "status": status, "artifact": artifact, "why": str(error)})
         else:
-            say(f"{paint('disputed  ', fg='red')}  {name}")
+            say(f"{paint(f'{status:<10}', fg=_COLOURS[status])}  {name}")
             say(f"    {error}")
 
 
@@ -175,12 +184,15 @@ def _prove(workspace: Workspace, done: Ingested, *, as_json: bool, quiet: bool) 
     return unsound
 
 
-def verdict(plan: Plan, problems: list[str]) -> None:
-    """Raise IntegrityError where something was refused or disputed, or is among ``problems``."""
+def verdict(
+    plan: Plan, problems: list[tuple[str, MirrorError]], unsound: Sequence[str] = (), *, dry_run: bool = False
+) -> None:
+    """Raise IntegrityError where something was refused or disputed, did not come whole, or is unsound."""
     bad: list[Left] = [one for one in plan.left if one.status in {"refused", "disputed"}]
-    if names := [one.name for one in bad] + problems:
+    if names := [one.name for one in bad] + [name for name, _ in problems] + list(unsound):
         hint = "nothing of it was run, and your own copy is untouched"
-        if problems or any(one.status == "disputed" for one in bad):
+        disputes = [one for one in bad if one.status == "disputed"]
+        if not dry_run and (disputes or any(isinstance(error, DisputedError) for _, error in problems)):
             hint += "; a copy of what is disputed is in quarantine"
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         raise IntegrityError(

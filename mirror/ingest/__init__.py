@@ -7,16 +7,19 @@ only a hard link, which has to be asked for, takes the right to write away from 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.errors import DisputedError, IntegrityError, MirrorError
 from mirror.ingest.answers import Answers
+from mirror.ingest.beside import is_text
+from mirror.ingest.cases import Cases
 from mirror.ingest.finds import finds, finds_of
 from mirror.ingest.plans import Left, Plan, Take
-from mirror.ingest.take import Link, Taken, listed, refused, stored, take
+from mirror.ingest.take import Link, Taken, listed, stored, take
 from mirror.sync import rows
+from mirror.transfer.receipt import account_of
 
 if TYPE_CHECKING:
     import threading
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from mirror.catalog import Artifact, Catalog
     from mirror.ledger import Ledger, Reader
     from mirror.lock import Lock
+    from mirror.model import Event
     from mirror.store import Store
 
 __all__ = ["Ingested", "Left", "Link", "Plan", "Rooms", "Take", "Taken", "ingest", "look", "look_at"]
@@ -102,28 +106,44 @@ def ingest(plan: Plan, rooms: Rooms, stop: threading.Event, link: Link = Link.AU
         return done
     if link in {Link.AUTO, Link.COPY}:
         rooms.store.check_room(sum(one.find.size for one in plan.takes))
+    cases = Cases(rooms.reader, rooms.store)
     with rooms.ledger() as ledger:
-        ledger.record([event for one in plan.left if (event := refused(one, rooms.store)) is not None])
+        disputed = ((one.find, one) for one in plan.left if one.status == "disputed")
+        kept = [cases.keep(find, one.artifact or "mirror", one.why) for find, one in disputed if find is not None]
+        ledger.record([event for _, event in kept if event is not None])
         takes = sorted(plan.takes, key=lambda one: one.file.artifact)
         for artifact, group in groupby(takes, key=lambda one: one.file.artifact):
             if stop.is_set():
                 break
-            taken = _taken(list(group), rooms.store, ledger, done, link)
+            taken = _taken(list(group), rooms, cases, ledger, done, link)
             if taken:
-                before = listed(artifact, (one.judged for one in taken), rooms.reader, taken[0].take.share)
-                ledger.record([before, *map(stored, taken)])
+                ledger.record([listed(artifact, taken, rooms.reader), *map(stored, taken)])
                 done.taken += taken
     return done
 
 
-def _taken(group: list[Take], store: Store, ledger: Ledger, done: Ingested, link: Link) -> list[Taken]:
-    """Take in the files of one artifact; a problem of one of them leaves the others be."""
+def _taken(group: list[Take], rooms: Rooms, cases: Cases, ledger: Ledger, done: Ingested, link: Link) -> list[Taken]:
+    """Take in the files of one artifact; a problem of one leaves the others be, but for what stood beside weights."""
     found: list[Taken] = []
+    broken: set[str] = set()
     for one in group:
         try:
-            found.append(take(one, store, link))
+            found.append(take(one, rooms.store, link))
         except IntegrityError as error:
             done.problems.append((one.find.name, error))
+            if one.share is not None and not is_text(one.find):
+                broken.add(one.share)
             if isinstance(error, DisputedError):
-                ledger.record([rows.failed(one.file, error)])
-    return found
+                ledger.record(_disputed(one, error, rooms, cases))
+    return [one for one in found if one.take.share not in broken]
+
+
+def _disputed(one: Take, error: DisputedError, rooms: Rooms, cases: Cases) -> list[Event]:
+    """Keep the evidence of a dispute; what is held already stays so, for a find is no authority."""
+    case, refused = cases.keep(one.find, str(one.file), str(error))
+    error.account = replace(account_of(error), quarantine=case)
+    if refused is None:
+        return []
+    state = rooms.reader.file(one.file.artifact, one.file.path) if rooms.reader is not None else None
+    held = state is not None and state.state == "held" and state.sha256 and rooms.store.find(state.sha256)
+    return [refused if held else rows.failed(one.file, error)]

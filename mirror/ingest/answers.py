@@ -15,7 +15,7 @@ from mirror.compare.finding import Severity
 from mirror.errors import DiskFullError, StoreError
 from mirror.formats.sniff import ARCHIVES
 from mirror.identify import Expert, Likely
-from mirror.ingest.beside import SHARD, is_text, named_texts, shards_of
+from mirror.ingest.beside import SHARD, is_text, misfit, named_texts, shards_of
 from mirror.ingest.finds import REFUSED
 from mirror.ingest.leftovers import without_copy
 from mirror.ingest.plans import Left, Plan, Take
@@ -27,7 +27,7 @@ from mirror.model import RemoteFile
 from mirror.promised import known_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from mirror.catalog import Artifact, Catalog
@@ -49,6 +49,7 @@ _FORMATS: Mapping[str, tuple[str, str]] = {
 }
 #: Where huggingface_hub keeps what it downloaded: no share was ever unpacked there.
 _HUB_CACHE = re.compile(r"/models--([^/]+)/(?:snapshots|blobs)/")
+_ALONE = "it comes along with weights, and none are beside it: give the folder that has both"
 _BARE = "the index of a checkpoint whose data are not beside it: fetch both, and keep them in one folder"
 
 
@@ -105,7 +106,10 @@ class Answers:
                 folders.setdefault(find.folder, []).append(find)
         for beside in folders.values():
             self._answer(beside, plan)
-        plan.takes = [take for take in plan.takes if take.share is not None or self._is_wanted(take, plan)]
+        wanted = [take for take in plan.takes if take.share is not None or self._is_wanted(take, plan)]
+        alone = {take.find for take in plan.takes if take.find.asked} - {take.find for take in wanted}
+        plan.left += [Left(find.name, "unknown", _ALONE) for find in sorted(alone, key=lambda one: one.name)]
+        plan.takes = wanted
         return plan
 
     def _is_wanted(self, take: Take, plan: Plan) -> bool:
@@ -159,13 +163,16 @@ class Answers:
             if find.kind and find.kind not in ARCHIVES and not find.wrong and find not in used:
                 parts = shards_of(find, beside) if find.kind == "tensorflow" else ()
                 used |= {find, *parts}
+                if find.kind == "tensorflow" and not parts:
+                    used |= self._bare(find, beside, plan)
+                    continue
                 try:
                     self._weights(find, parts, texts, plan)
                 except DiskFullError:
                     raise
                 except StoreError as error:  # it has gone, or changed, since it was found
                     plan.left.append(Left(find.name, "leftover", f"cannot be read: {error}"))
-        self._rest((one for one in beside if one not in used), texts, plan)
+        self._rest((one for one in beside if one not in used), texts if used else {}, plan)
 
     def _rest(self, finds: Iterable[Find], texts: Mapping[str, Find], plan: Plan) -> None:
         """Say what is with files that are no weights, or count them."""
@@ -184,14 +191,25 @@ class Answers:
             elif find.asked and (held := self._promises.held.get(find.sha256)):
                 plan.left.append(Left(find.name, "held", f"held already, as {held[0]}"))
             elif find.asked and find not in texts.values():
-                plan.left.append(Left(find.name, "unknown", "neither weights nor a file that is promised"))
+                text = _ALONE if is_text(find) else "neither weights nor a file that is promised"
+                plan.left.append(Left(find.name, "unknown", text))
             elif find not in texts.values():
                 plan.others += 1
 
+    @staticmethod
+    def _bare(index: Find, beside: Sequence[Find], plan: Plan) -> set[Find]:
+        """Say what is wrong with the index of a checkpoint without its data; return the data that do not fit it."""
+        found = misfit(index, beside)
+        if found is None:
+            plan.left.append(Left(index.name, "unknown", _BARE))
+            return set()
+        data, size = found
+        what = "cut short" if data.size < size else "too long"
+        text = f"{what}: {data.size} bytes, where {index.path} says {size}: fetch both again"
+        plan.left.append(Left(data.name, "refused", text))
+        return {data}
+
     def _weights(self, find: Find, parts: Sequence[Find], texts: Mapping[str, Find], plan: Plan) -> None:
-        if find.kind == "tensorflow" and not parts:
-            plan.left.append(Left(find.name, "unknown", _BARE))
-            return
         bytes_of = tuple(one.sha256 for one in (find, *parts))
         if (first := self._taken.get(bytes_of)) is not None:
             plan.left.append(Left(find.name, "held", f"the same bytes as {first.name}"))
@@ -211,13 +229,30 @@ class Answers:
         why = found.text if found.likely is not Likely.SHAPE else f"by its shape alone: {found.text}"
         why += self._as_shared(find, artifact)
         files = self._whole(artifact, find) or self._files(find, parts, texts)
+        instead_of = self._instead_of(artifact, found)
         self._answered.add(artifact.name)
         self._taken[bytes_of] = find
         for path, one in files.items():
-            claims = self._promises.claims(artifact, path)
+            claims = self._promises.claims(artifact, path, instead_of)
             file = RemoteFile(artifact.name, path, (), one.size, claims, artifact.revision)
             beside = one is not find and find in files.values()
-            plan.takes.append(Take(one, file, f"beside {find.path}" if beside else why, artifact.url))
+            plan.takes.append(Take(one, file, f"beside {find.path}" if beside else why, artifact.url, instead_of))
+
+    def _instead_of(self, artifact: Artifact, found: Identified) -> frozenset[str]:
+        """Return the held weights whose place good ones take: what was seen first yields to a publisher's numbers."""
+        good = found.likely is Likely.IDENTICAL and self._likeness.outvoted(artifact.name)
+        return self._promises.weights(artifact) if good else frozenset()
+
+    def _better_than(self, find: Find, found: Identified) -> str:
+        """Say, after a semicolon, which hand-off has weights that these could take the place of; empty for none."""
+        shares = (one for one in self._promises.shares if self._fits(one, find, {found.model}))
+        share = next((one.name for one in shares if self._instead_of(one, found)), None)
+        return f"; what {share} has are other numbers: `--as {share}` puts these in their place" if share else ""
+
+    @staticmethod
+    def _fits(artifact: Artifact, find: Find, models: Collection[str | None]) -> bool:
+        """Whether weights are of an artifact's format, and of one of these models."""
+        return artifact.model.name in models and _FORMATS[find.kind][0] in (artifact.formats or _FORMATS[find.kind])
 
     def _otherwise_listed(self, find: Find, artifact: Artifact | None = None, *, shared: bool = True) -> str:
         """Say that a file of this name is listed with another size, after a semicolon; empty where it is not."""
@@ -255,13 +290,10 @@ class Answers:
         models = (
             {found.model} if found.model is not None else set(found.nearest if found.likely is Likely.SHAPE else ())
         )
-        wanted = _FORMATS[find.kind][0]
         fits = [
             artifact
             for artifact in self._promises.open
-            if artifact.model.name in models
-            and (wanted in artifact.formats or not artifact.formats)
-            and artifact.name not in self._answered
+            if self._fits(artifact, find, models) and artifact.name not in self._answered
         ]
         return fits[0] if len({artifact.model.name for artifact in fits}) == 1 else None
 
@@ -278,6 +310,9 @@ class Answers:
                 return Left(
                     find.name, "refused", f"not {self._named.model.label}: {found.text}", artifact=self._named.name
                 )
+            if not self._fits(self._named, find, {self._named.model.name}):
+                text = f"{self._named.name} has {' or '.join(self._named.formats)} weights, and these are {find.kind}"
+                return Left(find.name, "refused", text, artifact=self._named.name)
             if (packed := packed_of(self._named)) is not None and not find.outer:
                 return Left(find.name, "unknown", f"{self._named.name} is {packed}: give that, not what it unpacks to")
             return None
@@ -298,7 +333,8 @@ class Answers:
                 f"of {repo}, as a hub's cache has it: nobody promised these bytes here; say `--as`",
             )
         if artifact is None:
-            return Left(find.name, "held" if found.same else "unknown", f"{found.text}; no hand-off waits for it")
+            text = f"{found.text}; no hand-off waits for it{self._better_than(find, found)}"
+            return Left(find.name, "held" if found.same else "unknown", text)
         return None
 
 

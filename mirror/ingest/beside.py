@@ -56,6 +56,18 @@ def _text(find: Find) -> str | None:
     return next((name for pattern, name in _TEXTS if pattern.fullmatch(without_copy(find.path))), None)
 
 
+def misfit(index: Find, beside: Sequence[Find]) -> tuple[Find, int] | None:
+    """Return data that have a checkpoint's name and not the size that its index says, and that size; None without."""
+    try:
+        sizes = read_index(index.view).sizes
+    except FormatError:
+        return None
+    stem = index.path.removesuffix(".index")
+    wanted = {f"{stem}.data-{number:05d}-of-{len(sizes):05d}": size for number, size in enumerate(sizes)}
+    wrong = ((find, wanted[find.path]) for find in beside if find.path in wanted and not find.wrong)
+    return next(((find, size) for find, size in wrong if find.size != size), None)
+
+
 def shards_of(index: Find, beside: Sequence[Find]) -> tuple[Find, ...]:
     """Return the data of a checkpoint, by their names or, where these were lost, by their sizes; all or nothing."""
     try:

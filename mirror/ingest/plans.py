@@ -19,12 +19,14 @@ class Take:
         file: Where they belong, with every claim on them.
         why: How they were recognised, in words.
         share: Address of the hand-off that they answer; None where they are a file that was promised.
+        instead_of: Paths of held weights whose place they take, since a publisher's have other numbers.
     """
 
     find: Find
     file: RemoteFile
     why: str
     share: str | None = None
+    instead_of: frozenset[str] = frozenset()
 
 
 @dataclass(eq=False)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from mirror.load.naming import may_hold_weights
 from mirror.model import Authority, Claim, Digest, RemoteFile
 from mirror.probe import Memory
 
@@ -139,18 +140,34 @@ class Promises:
 
     @cached_property
     def open(self) -> list[Artifact]:
-        """The hand-offs of which nothing is held yet."""
-        held = {name.partition("/")[0] for names in self.held.values() for name in names}
-        return [
-            artifact
-            for artifact in self._catalog.artifacts()
-            if artifact.waits_for_person and artifact.published and not artifact.bundle and artifact.name not in held
-        ]
+        """The hand-offs of which no weights are held yet."""
+        return [share for share in self.shares if not self.weights(share)]
 
-    def claims(self, artifact: Artifact, path: str) -> tuple[Claim, ...]:
-        """Return every word on a file: the catalog's, the lock's, and our own of first contact."""
+    @cached_property
+    def shares(self) -> list[Artifact]:
+        """Every hand-off with an address, but for those that repeat others."""
+        artifacts = self._catalog.artifacts()
+        return [one for one in artifacts if one.waits_for_person and one.published and not one.bundle]
+
+    def weights(self, artifact: Artifact) -> frozenset[str]:
+        """Return the paths of an artifact's held weights."""
+        return frozenset(path for path in self._by_artifact.get(artifact.name, ()) if may_hold_weights(path))
+
+    @cached_property
+    def _by_artifact(self) -> Mapping[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for names in self.held.values():
+            for artifact, _, path in (name.partition("/") for name in names):
+                found.setdefault(artifact, []).append(path)
+        return found
+
+    def claims(self, artifact: Artifact, path: str, instead_of: Collection[str] = ()) -> tuple[Claim, ...]:
+        """Return every word on a file: the catalog's, the lock's, and our own of first contact.
+
+        Of the paths ``instead_of``, what was seen first does not count.
+        """
         pinned = next((file.claims() for file in artifact.files if file.path == path), ())
-        seen = self._reader.file(artifact.name, path) if self._reader is not None else None
+        seen = self._reader.file(artifact.name, path) if self._reader is not None and path not in instead_of else None
         first = [seen.sha256] if seen is not None and seen.sha256 else []
         first_contact = (Claim(Digest("sha256", sha256), Authority.LEDGER, "first contact") for sha256 in first)
         return (*pinned, *self._lock.claims(RemoteFile(artifact.name, path, ())), *first_contact)

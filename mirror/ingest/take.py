@@ -6,15 +6,15 @@ was recognised is hashed once more as the store has it, since a person's files m
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.digests import BLOCKS_FROM, MultiDigest, algorithms_for
 from mirror.errors import DisputedError, IntegrityError, LinkError
 from mirror.evidence import judge
+from mirror.ingest.cases import who
 from mirror.ingest.finds import pieces
 from mirror.model import Event, Listing
 from mirror.store import SMALL, Way, partial_key
@@ -23,9 +23,9 @@ from mirror.sync.adopt import Judged
 from mirror.transfer.receipt import Account
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterator
 
-    from mirror.ingest.plans import Left, Take
+    from mirror.ingest.plans import Take
     from mirror.ledger import Reader
     from mirror.store import Store
 
@@ -59,30 +59,30 @@ def take(one: Take, store: Store, link: Link = Link.AUTO) -> Taken:
     What is small, or in an archive, is copied whatever ``link`` says.
 
     Raises:
-        DisputedError: Somebody says something else of them; a copy is in the quarantine.
+        DisputedError: Somebody says something else of them.
         IntegrityError: They changed since they were recognised.
         LinkError: The file cannot be linked in the way that was asked for.
         StoreError: The store cannot be written.
     """
     source = one.find.source
     if store.find(one.find.sha256) is not None:
-        return Taken(one, _judged(one, source, store), "held")
+        return Taken(one, _judged(one, source), "held")
     if isinstance(source, Path) and one.find.size > SMALL and link is not Link.COPY:
         way = Way.HARDLINK if link is Link.HARDLINK else Way.REFLINK
         try:
             with store.shared(source, way) as shared:
-                judged = _judged(one, shared.path, store)
+                judged = _judged(one, shared.path)
                 shared.commit(judged.sha256)
             return Taken(one, judged, way.value)
         except LinkError:
             if link is not Link.AUTO:
                 raise
-    judged = _judged(one, source, store)
+    judged = _judged(one, source)
     _copy(one, store)
     return Taken(one, judged, "copy")
 
 
-def _judged(one: Take, source: Path | memoryview, store: Store) -> Judged:
+def _judged(one: Take, source: Path | memoryview) -> Judged:
     """Return what bytes are, read again, by every claim on the file that they should be."""
     file, size = one.file, one.find.size
     wanted = MultiDigest(algorithms_for(file.claims), size=size, blocks=size > BLOCKS_FROM)
@@ -94,9 +94,8 @@ def _judged(one: Take, source: Path | memoryview, store: Store) -> Judged:
         raise _changed(one)
     evidence = judge(digests, file.claims)
     if evidence.against:
-        place = store.quarantine(bytes(one.find.view), {"file": str(file), "found_by": "ingest", "name": one.find.name})
         error = DisputedError(str(file), claims=tuple(map(str, evidence.against)), actual=str(digests["sha256"]))
-        error.account = Account(digests=digests, evidence=evidence, quarantine=place.name)
+        error.account = Account(digests=digests, evidence=evidence)
         raise error
     return Judged(file, sha256, size, digests, wanted.block_crcs(), evidence)
 
@@ -133,35 +132,20 @@ def _copy(one: Take, store: Store) -> None:
     partial.forget()
 
 
-def listed(artifact: str, taken: Iterable[Judged], reader: Reader | None, url: str | None) -> Event:
-    """Return the event that an artifact consists of what it did before, and what was taken in."""
+def listed(artifact: str, taken: Collection[Taken], reader: Reader | None) -> Event:
+    """Return the event that an artifact consists of what was taken in, and what it did before and still does."""
     before = reader.listing(artifact) if reader is not None else None
-    files = {file.path: file for file in (before.files if before is not None else ())}
-    for judged in taken:
-        files.setdefault(judged.file.path, judged.file)
+    gone = {path for one in taken for path in one.take.instead_of}
+    files = {file.path: file for file in (before.files if before is not None else ()) if file.path not in gone}
+    for one in taken:
+        files.setdefault(one.judged.file.path, one.judged.file)
     listing = Listing(artifact, before.revision if before is not None else None, tuple(files.values()))
-    return rows.listed(listing, source=url or "ingest", narrowed=())
+    return rows.listed(listing, source=next((one.take.share for one in taken), None) or "ingest", narrowed=())
 
 
 def stored(taken: Taken) -> Event:
     """Return the event that a find was taken in: by whom, from where, how, and which share it answers."""
     event, one = rows.adopted(taken.judged, how="ingested"), taken.take
-    origin = {"name": one.find.name, "by": _who(), "inside": list(one.find.outer), "share": one.share, "why": one.why}
+    origin = {"name": one.find.name, "by": who(), "inside": list(one.find.outer), "share": one.share, "why": one.why}
     origin |= {"way": taken.way, **one.find.came}
     return Event(event.kind, event.subject, {**event.detail, "origin": origin})
-
-
-def refused(one: Left, store: Store) -> Event | None:
-    """Keep a copy of what is disputed, and return the event; None for everything that is only left."""
-    if one.status != "disputed" or one.find is None:
-        return None
-    detail: dict[str, Any] = {"name": one.name, "sha256": one.find.sha256, "why": one.why, "by": _who()}
-    place = store.quarantine(bytes(one.find.view), {"found_by": "ingest", **detail})
-    return Event("refused", one.artifact or "mirror", {**detail, "quarantine": place.name})
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        return "somebody"

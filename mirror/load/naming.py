@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
 _SINGLES = (".bin", ".pt", ".pth", ".safetensors", ".pdparams", ".msgpack", ".h5")
 _ARCHIVES = (".zip", ".tar.gz", ".tgz")
@@ -33,6 +33,11 @@ def is_archive(path: str) -> bool:
 def may_hold_weights(path: str) -> bool:
     """Whether a file of that name is worth a look."""
     return path.lower().endswith(_ENDS) or SHARD.search(path) is not None
+
+
+def brings_weights(paths: Iterable[str]) -> bool:
+    """Whether any of the files of these names may be weights: a configuration alone is nothing of a model."""
+    return any(map(may_hold_weights, paths))
 
 
 def loadable(paths: Collection[str]) -> list[str]:

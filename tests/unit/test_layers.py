@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"catalog", "store", "ledger", "formats", "compare", "load", "prove", "likeness", "recheck", "verify"},
     "corroborate": VALUES | {"catalog", "ledger", "likeness"},
     "probe": VALUES | {"catalog", "ledger", "sources"},
-    "handoffs": VALUES | {"catalog", "ledger", "sources", "probe"},
+    "handoffs": VALUES | {"catalog", "ledger", "load", "sources", "probe"},
     "ingest": VALUES
     | {
         "probe",
@@ -69,7 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rounds": VALUES | {"catalog", "store", "ledger", "load", "prove", "recheck", "verify"},
     "tree": VALUES | {"catalog", "store"},
     "explain": VALUES | {"catalog", "ledger", "corroborate"},
-    "status": VALUES | {"ledger"},
+    "status": VALUES | {"ledger", "load"},
     "sync": VALUES
     | {"stopping", "digests", "wire", "formats", "catalog", "plan", "lock", "sources", "store", "ledger", "transfer"},
     "weights": VALUES | {"promised", "digests", "formats", "catalog", "store", "ledger", "compare", "load", "prove"},
