@@ -169,6 +169,7 @@ _TOLD: dict[str, Callable[[dict[str, Any]], str]] = {
     "verified": _verified,
     "loaded": _loaded,
     "opinion": lambda detail: f"{detail['tool']} {'agrees' if detail['agrees'] else 'does not agree'}",
+    "refused": lambda detail: f"refused {detail['name']}: {detail['why']}",
     "members": lambda detail: f"{len(detail['members'])} members listed",
 }
 
@@ -179,6 +180,8 @@ def _print_event(entry: Entry) -> None:
     _line(entry.at[:19].replace("T", " "), f"{text} (event {entry.seq})")
     if entry.kind == "disputed":
         _print_dispute(detail)
+    if entry.kind in {"disputed", "refused"} and detail.get("quarantine"):
+        _line("", f"  kept in cache/quarantine/{detail['quarantine']}")
     for hop in detail.get("hops") or ():
         _line("", f"  {hop['status']} {hop['url']}")
         for name, value in hop["headers"]:
@@ -192,8 +195,6 @@ def _print_dispute(detail: dict[str, Any]) -> None:
         _line("", f"  got {algorithm}:{digest}")
     for claim in detail["against"]:
         _line("", f"  but {_says(claim)}")
-    if detail.get("quarantine"):
-        _line("", f"  kept in cache/quarantine/{detail['quarantine']}")
 
 
 def _print_members(one: Explanation) -> None:

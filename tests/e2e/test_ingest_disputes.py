@@ -130,7 +130,10 @@ def test_a_file_that_is_refused_leaves_what_is_held_as_it_was(
     assert held(here) == before
     assert status(here) == said
     assert "corroborated by tensors of bert-tiny@google" in said["tensors"][0]
-    assert "ingested from" in here("why", f"{SHARE}/model.safetensors").out
+    told = here("why", f"{SHARE}/model.safetensors").out
+    assert "ingested from" in told
+    assert f"refused {bad}/a.safetensors: " in told
+    assert "kept in cache/quarantine/" in told
 
 
 def test_a_second_run_on_a_disputed_file_does_nothing_more(
