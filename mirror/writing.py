@@ -19,31 +19,37 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
-def replace_text(path: Path, text: str) -> None:
+def replace_text(path: Path, text: str, *, hint: str | None = None) -> None:
     """Replace the file ``path``, or the one that it is a link to, by ``text``; its permissions are kept.
+
+    Args:
+        path: The file.
+        text: What it will hold.
+        hint: What to do where it cannot be written; None for a file of a mirror's own.
 
     Raises:
         ReadOnlyStoreError: The folder belongs to somebody else.
         DiskFullError: There is no room.
         StoreError: It cannot be written, for another reason.
     """
-    replace_bytes(path, [text.encode()], follow=True)
+    replace_bytes(path, [text.encode()], follow=True, hint=hint)
 
 
-def replace_bytes(path: Path, pieces: Iterable[Buffer], *, follow: bool = False) -> None:
+def replace_bytes(path: Path, pieces: Iterable[Buffer], *, follow: bool = False, hint: str | None = None) -> None:
     """Replace the file ``path`` by ``pieces``, one after the other; its permissions are kept.
 
     Args:
         path: The file; a pipe, a device, or a link to our own stdout is written into.
         pieces: Its bytes.
         follow: Whether a link stays, and the file that it leads to is replaced.
+        hint: As ``replace_text`` has it.
 
     Raises:
         ReadOnlyStoreError: The folder belongs to somebody else.
         DiskFullError: There is no room.
         StoreError: It cannot be written, for another reason.
     """
-    with _our_errors(path):
+    with _our_errors(path, hint):
         descriptor = _no_file(path)
         if descriptor is not None:
             with os.fdopen(descriptor, "wb") as out:
@@ -82,8 +88,13 @@ def _replace(path: Path, pieces: Iterable[Buffer]) -> None:
         raise
 
 
-def write_files(folder: Path, files: Mapping[str, Iterable[Buffer]]) -> None:
+def write_files(folder: Path, files: Mapping[str, Iterable[Buffer]], *, hint: str | None = None) -> None:
     """Write files into a folder, which is made; a new one appears with all of them, in an old one each is replaced.
+
+    Args:
+        folder: The folder.
+        files: Bytes of each file, by its name.
+        hint: As ``replace_text`` has it.
 
     Raises:
         ReadOnlyStoreError: The place belongs to somebody else.
@@ -92,17 +103,17 @@ def write_files(folder: Path, files: Mapping[str, Iterable[Buffer]]) -> None:
     """
     if folder.exists():
         for name, pieces in files.items():
-            replace_bytes(folder / name, pieces)
+            replace_bytes(folder / name, pieces, hint=hint)
         return
     import shutil
     import tempfile
 
-    with _our_errors(folder):
+    with _our_errors(folder, hint):
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
             for name, pieces in files.items():
-                replace_bytes(aside / name, pieces)
+                replace_bytes(aside / name, pieces, hint=hint)
             aside.chmod(_allowed(0o777))
             aside.rename(folder)
         except BaseException:
@@ -111,12 +122,12 @@ def write_files(folder: Path, files: Mapping[str, Iterable[Buffer]]) -> None:
 
 
 @contextmanager
-def _our_errors(path: Path) -> Iterator[None]:
+def _our_errors(path: Path, hint: str | None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         kind = DiskFullError if error.errno in FULL else ReadOnlyStoreError if error.errno in FORBIDDEN else StoreError
-        raise kind(f"{path}: {error.strerror or repr(error)}") from error
+        raise kind(f"{path}: {error.strerror or repr(error)}", hint=hint) from error
 
 
 def _allowed(mode: int) -> int:

@@ -65,7 +65,7 @@ def handoff(
         from mirror.cli.handoff_page import page
         from mirror.writing import replace_text
 
-        replace_text(html, page([one for one in found if one.url]))
+        replace_text(html, page([one for one in found if one.url]), hint="choose another place with --html")
         remark(f"written: {html}", quiet=quiet or as_json)
     if browse:
         for one in still:

@@ -79,7 +79,8 @@ def urls(
         for line in lines(artifacts, endpoint=endpoint):
             click.echo(line)
     else:
-        replace_text(out, "".join(f"{line}\n" for line in lines(artifacts, endpoint=endpoint)))
+        text = "".join(f"{line}\n" for line in lines(artifacts, endpoint=endpoint))
+        replace_text(out, text, hint="choose another place with --out")
     if not quiet:
         _remarks(artifacts, form)
 

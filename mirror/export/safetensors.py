@@ -72,7 +72,7 @@ def export(opened: Opened, out: Path, *, force: bool = False) -> Exported:
     written = _Written(pieces(_tensors(opened, names), _METADATA))
     # The weights last: whoever finds them finds the rest.
     files: Mapping[str, Iterable[Buffer]] = {**{path: [text] for path, text in beside.items()}, name: written}
-    write_files(folder, files)
+    write_files(folder, files, hint="choose another place with --out")
     left_out = tuple(sorted(opened.tensors.tensors.keys() - set(names.values())))
     return Exported(folder / name, tuple(beside), opened.proof.name, written.sha256, written.size, left_out)
 

@@ -298,8 +298,9 @@ def test_what_fails_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_an_error_of_the_store(tiny: Mirror, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError) as caught:
         tiny.export_safetensors("bert", tmp_path / "file" / "below")
+    assert caught.value.hint == "choose another place with --out"
 
 
 def test_a_full_disk_leaves_nothing(tiny: Mirror, tmp_path: Path) -> None:

@@ -9,7 +9,10 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
+from mirror.catalog import builtin_catalog_text
+from mirror.cli import cli
 from mirror.cli.miniature import write_catalog
 from mirror.errors import DiskFullError, StoreError
 from mirror.writing import replace_text, write_files
@@ -98,3 +101,14 @@ def test_in_a_folder_of_ours_a_link_is_replaced_and_what_it_leads_to_stays(tmp_p
     assert blob.read_text() == "somebody's"
     assert (folder / "model").read_text() == "new"
     assert not (folder / "model").is_symlink()
+
+
+@pytest.mark.parametrize(("command", "option"), [("handoff", "--html"), ("urls", "--out")])
+def test_about_a_place_that_a_person_named_nothing_is_said_of_a_mirror(
+    tmp_path: Path, command: str, option: str
+) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "catalog.json").write_text(builtin_catalog_text(), encoding="utf-8")
+    done = CliRunner().invoke(cli, ["--mirror", str(tmp_path), command, option, str(tmp_path / "no" / "page.html")])
+    assert done.exit_code == 6
+    assert f"hint: choose another place with {option}" in done.output
