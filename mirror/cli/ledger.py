@@ -173,12 +173,14 @@ def export(workspace: Workspace, *, form: str, out: Path | None, as_json: bool, 
     minibert-mirror ledger export > events.jsonl
     minibert-mirror ledger export --as csv --out events.csv
     """
-    from mirror.ledger.export import lines, write
+    from mirror.ledger.export import lines
+    from mirror.writing import replace_bytes
 
     with _reader(workspace.ledger_path) as reader:
         text = lines(reader.events(), "jsonl" if as_json else form)
         if out is not None:
-            write(out, text)
+            rows = (line.encode() for line in text)
+            replace_bytes(out, rows, follow=True, hint="choose another place with --out")
             remark(f"wrote {out}", quiet=quiet)
             return
         for line in text:

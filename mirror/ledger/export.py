@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from typing import TYPE_CHECKING
 
-from mirror.errors import LedgerError
 from mirror.ledger.canonical import canonical
 from mirror.ledger.rows import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 #: What ``--as`` takes.
 FORMATS = ("jsonl", "csv")
@@ -43,21 +40,6 @@ def lines(entries: Iterable[Entry], form: str) -> Iterator[str]:
         writer.writerow(entry._replace(detail=canonical(entry.detail)))  # type: ignore[arg-type] # text, for this row
         yield _take(buffer)
     yield _take(buffer)
-
-
-def write(path: Path, text: Iterable[str]) -> None:
-    """Write ``text`` to ``path``, whole or not at all.
-
-    Raises:
-        LedgerError: The file cannot be written.
-    """
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with fresh.open("w", encoding="utf-8", newline="") as file:
-            file.writelines(text)
-        fresh.replace(path)
-    except OSError as error:
-        raise LedgerError(f"{path}: {error.strerror}", hint="choose another place with --out") from error
 
 
 def _take(buffer: io.StringIO) -> str:

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 import mirror
 from mirror.cli.ledger import KINDS
 from mirror.cli.ledger import ledger as group
-from mirror.errors import LedgerError, TamperedError, UsageError
+from mirror.errors import LedgerError, StoreError, TamperedError, UsageError
 from mirror.ledger import Ledger
 from mirror.ledger.canonical import canonical, event_hash
 from mirror.model import Event
@@ -216,7 +216,15 @@ def test_an_export_to_a_file_is_the_same_bytes(here: Here, tmp_path: Path) -> No
 
 def test_an_export_to_where_nothing_can_be_written_is_an_error(here: Here, tmp_path: Path) -> None:
     result = run(here, "export", "--out", str(tmp_path / "nowhere" / "x"))
-    assert isinstance(result.exception, LedgerError)
+    assert isinstance(result.exception, StoreError)
+    assert result.exception.hint == "choose another place with --out"
+
+
+def test_an_export_to_a_link_leaves_the_link(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("events.jsonl")
+    good(here, "export", "--out", str(tmp_path / "link"))
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "events.jsonl").read_text() == good(here, "export")
 
 
 @pytest.mark.parametrize("words", [["verify"], ["log"], ["head"], ["export"]])
