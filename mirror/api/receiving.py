@@ -101,7 +101,8 @@ class Receiving(Base):
             stop: Ends it.
 
         Raises:
-            UsageError: ``folder`` is none; and all that ``ingest`` raises.
+            UsageError: ``folder`` is none.
+            StoreError: It is not there any more; and all that ``ingest`` raises.
         """
         from mirror.ingest.watch import settled
 

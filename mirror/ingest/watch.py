@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
+from mirror.errors import StoreError
+from mirror.model import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -33,6 +36,9 @@ def settled(folder: Path, stop: threading.Event, *, settle: float) -> Iterator[l
         folder: What is watched; everything that is in it already counts as new.
         stop: Ends it.
         settle: Seconds for which nothing below an entry may change.
+
+    Raises:
+        StoreError: The folder is not there any more, or cannot be read.
     """
     done: dict[Path, Seen] = {}
     standing: dict[Path, tuple[Seen, float]] = {}
@@ -41,8 +47,7 @@ def settled(folder: Path, stop: threading.Event, *, settle: float) -> Iterator[l
             news.clear()
             now = time.monotonic()
             ready = []
-            for entry in sorted(folder.iterdir()):
-                seen = _seen(entry)
+            for entry, seen in _entries(folder):
                 if done.get(entry) == seen:
                     continue
                 before, since = standing.get(entry, (None, now))
@@ -55,6 +60,16 @@ def settled(folder: Path, stop: threading.Event, *, settle: float) -> Iterator[l
                 yield ready
             else:
                 _wait(news, stop, settle / 4 if standing else _PERIOD)
+
+
+def _entries(folder: Path) -> list[tuple[Path, Seen]]:
+    try:
+        return [(entry, _seen(entry)) for entry in sorted(folder.iterdir())]
+    except OSError as error:
+        raise StoreError(
+            f"{printable(str(folder))} cannot be watched any more: {error.strerror or error}",
+            hint="put it back, or name where it is now, and run the command again: what was taken in stays",
+        ) from error
 
 
 def _seen(entry: Path) -> Seen:

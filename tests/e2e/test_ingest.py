@@ -466,6 +466,24 @@ def test_a_watch_is_ended_by_ctrl_c_within_two_seconds(here: Command, shares: Sh
     assert "takes one folder" in here("ingest", str(downloads / "vocab.txt"), "--watch", code=2).err
 
 
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_watch_of_a_folder_that_goes_away_ends_and_says_so(here: Command, tmp_path: Path, *, gone: bool) -> None:
+    downloads = tmp_path / "downloads"
+    downloads.mkdir()
+    process = here.start("ingest", str(downloads), "--watch")
+    assert process.stderr is not None
+    assert "watching" in process.stderr.readline()
+    time.sleep(1)
+    if gone:
+        downloads.rmdir()
+    else:
+        downloads.rename(tmp_path / "elsewhere")
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 6
+    assert err.startswith(f"error: {downloads} cannot be watched any more: No such file or directory\n  hint: ")
+    assert len(err.splitlines()) == 2
+
+
 # --- sizes that somebody lists -----------------------------------------------------------
 
 
