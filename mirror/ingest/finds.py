@@ -32,7 +32,7 @@ from mirror.formats.archive import is_packed_file
 from mirror.formats.reader import ViewReader
 from mirror.formats.sniff import ARCHIVES, HEAD, PACKED, TAIL, kind_of
 from mirror.ingest.leftovers import NOTICE, stand_in, unfinished
-from mirror.ingest.tree import UNREAD, below
+from mirror.ingest.tree import ALWAYS_TOLD, UNREAD, below
 from mirror.load.opening import mapped, mapped_file
 from mirror.load.unpacking import unpacked
 from mirror.model import printable
@@ -155,7 +155,8 @@ def _found(path: Path, *, asked: bool = False, wrong: str = "") -> Find:
     asked = asked or _LIKE_WEIGHTS.search(path.name) is not None
     name, folder = printable(str(path)), str(path.parent)
     if wrong:
-        return Find(name, folder, path.name, path, asked or wrong.startswith(UNREAD), 0, "", {}, wrong=printable(wrong))
+        asked = asked or wrong.startswith(ALWAYS_TOLD)
+        return Find(name, folder, path.name, path, asked, 0, "", {}, wrong=printable(wrong))
     if said := unfinished(path):
         return Find(name, folder, path.name, path, True, 0, "", {}, wrong=said)
     return _seen(Find(name, folder, path.name, path, asked, 0, "", {}))

@@ -113,11 +113,12 @@ main()
 """
 
 
-def test_a_link_to_nowhere_is_passed_over(tmp_path: Path, downloads: Path) -> None:
+def test_a_link_to_nowhere_is_named_and_the_rest_is_taken(tmp_path: Path, downloads: Path) -> None:
     root = mirror_at(tmp_path / "mirror")
     folder = tmp_path / "x"
     shutil.copytree(downloads, folder)
     (folder / "dangling.bin").symlink_to("nowhere")
     code, out, err = run(root, "ingest", str(folder))
     assert code == 0, (out, err)
-    assert "dangling" not in out
+    assert f"leftover    {folder}/dangling.bin\n    a dangling link" in out
+    assert "bert-tiny@baidu-pytorch/pytorch_model.bin" in out

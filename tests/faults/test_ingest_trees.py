@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import sys
 import tempfile
 import threading
@@ -256,6 +257,53 @@ def test_links_are_followed_within_what_was_given_and_nowhere_else(
     code, out, err = run(root, "ingest", str(folder), str(tmp_path / "elsewhere"), "--json")
     assert code == 0, err
     assert taken(out) == set(weights)
+
+
+def test_what_no_file_comes_of_is_named_with_the_reason(root: Path, tmp_path: Path, weights: dict[str, bytes]) -> None:
+    put(tmp_path / "elsewhere", weights)
+    folder = put(tmp_path / "x", {"inside/a.txt": b"1"})
+    for name, end in {
+        "models": "../elsewhere",
+        "up": "..",
+        "inside/again": ".",
+        "beside": "inside",
+        "weights": "nowhere.bin",
+        "itself": "itself",
+        "zero.bin": "/dev/zero",
+        "tty": "/dev/tty",
+    }.items():
+        (folder / name).symlink_to(end)
+    os.mkfifo(folder / "pipe.bin")
+    os.mkfifo(folder / "pipe")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(folder / "model.safetensors"))
+    code, out, err = run(root, "ingest", str(folder), "--json")
+    assert code == 0, err
+    assert {row["status"] for row in rows(out)} == {"leftover"}
+    assert {Path(row["name"]).name: row["why"] for row in rows(out)} == {
+        "models": f"a link to a folder: give that folder itself, {tmp_path}/elsewhere",
+        "up": f"a link to a folder: give that folder itself, {tmp_path}",
+        "weights": "a dangling link",
+        "itself": "a dangling link",
+        "zero.bin": "neither a file nor a folder",
+        "pipe.bin": "neither a file nor a folder",
+        "model.safetensors": "neither a file nor a folder",
+    }
+    code, out, err = run(root, "ingest", str(folder), "--dry-run")
+    assert f"leftover    {folder}/models\n    a link to a folder" in out
+    assert "3 other files left alone" in err  # a text, and what no name makes one wait for
+
+
+def test_a_link_to_a_folder_that_was_given_as_well_needs_no_word(
+    root: Path, tmp_path: Path, weights: dict[str, bytes]
+) -> None:
+    put(tmp_path / "elsewhere/below", weights)
+    folder = put(tmp_path / "x", {"a.txt": b"1"})
+    (folder / "models").symlink_to("../elsewhere/below")
+    code, out, err = run(root, "ingest", str(folder), str(tmp_path / "elsewhere"), "--json")
+    assert code == 0, err
+    assert taken(out) == set(weights)
+    assert {row["status"] for row in rows(out)} == {"taken"}
 
 
 def test_a_folder_that_changes_while_it_is_read_ends_without_a_trace_of_half_a_file(
