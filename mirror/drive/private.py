@@ -30,7 +30,7 @@ def load(path: Path, parse: Callable[[bytes], T | None]) -> T | None:
         parse: Makes a value of its bytes; None when they are not whole.
 
     Raises:
-        UsageError: Others may read it, or it belongs to somebody else.
+        UsageError: It is no file, others may read it, or it belongs to somebody else.
         StoreError: It cannot be read.
     """
     for each in (_aside(path), path):
@@ -47,22 +47,31 @@ def read(path: Path) -> bytes | None:
     """Return the bytes of a private file; None when there is none.
 
     Raises:
-        UsageError: Others may read it, or it belongs to somebody else.
+        UsageError: It is no file, others may read it, or it belongs to somebody else.
         StoreError: It cannot be read.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not keep us waiting
+        try:
+            _check(path, os.fstat(descriptor))
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return file.read(_LARGEST)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
-        if found.st_uid != os.geteuid():
-            raise UsageError(f"{path} belongs to somebody else")
-        if found.st_mode & _OTHERS or not stat.S_ISREG(found.st_mode):
-            raise UsageError(f"{path} can be read by others: it holds secrets", hint=f"chmod 600 {path}")
-        return file.read(_LARGEST)
+
+
+def _check(path: Path, found: os.stat_result) -> None:
+    """Make sure that it is a file, and its owner's alone."""
+    if not stat.S_ISREG(found.st_mode):
+        raise UsageError(f"{path} is no file", hint="move it away, then run the command again")
+    if found.st_uid != os.geteuid():
+        raise UsageError(f"{path} belongs to somebody else")
+    if found.st_mode & _OTHERS:
+        raise UsageError(f"{path} can be read by others: it holds secrets", hint=f"chmod 600 {path}")
 
 
 def save(path: Path, data: bytes) -> None:

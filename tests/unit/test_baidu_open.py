@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +23,7 @@ from mirror.sources.baidu_open.words import Remedy, Said, login_error, node_erro
 from mirror.wire import Fields
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 APP = App("the key", "the secret", "demo")
 MD5 = "ee36794a4a89dd89247fa0075a4fb553"
@@ -233,6 +235,24 @@ def test_a_file_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> No
     with pytest.raises(UsageError, match="others") as caught:
         private.read(path)
     assert caught.value.hint == f"chmod 600 {path}"
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize("name", ["config.json", "tokens.json", "tokens.json.new", "state.json"])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, name: str, make: Callable[[Path], None]) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    make(tmp_path / name)
+    with pytest.raises(UsageError, match=f"{name} is no file") as caught:
+        _all_files(tmp_path)
+    assert caught.value.hint == "move it away, then run the command again"
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def _all_files(folder: Path) -> None:
+    """Read every private file of a folder."""
+    settings = Settings.of(ENVIRON, folder)
+    TokenFile(folder / "tokens.json", settings.app).load()
+    State.load(folder / "state.json")
 
 
 def whole(data: bytes) -> bytes | None:
