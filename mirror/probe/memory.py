@@ -62,9 +62,13 @@ class Memory:
 
     Args:
         found: What was found, oldest first.
+
+    Attributes:
+        asked: When the last request of all ended, whatever came of it; None when there was none.
     """
 
     def __init__(self, found: Iterable[Probed] = ()) -> None:
+        self.asked: datetime | None = None
         self._settled: dict[tuple[str, str], Probed] = {}
         self._captchas: dict[str, Probed] = {}
         for one in found:
@@ -81,6 +85,7 @@ class Memory:
 
     def add(self, one: Probed) -> None:
         """Take in one more answer."""
+        self.asked = one.at
         if one.outcome.settled:
             self._settled[one.host, one.share] = one
         elif one.outcome is Outcome.CAPTCHA:

@@ -13,7 +13,7 @@ from mirror.errors import CaptchaError, DeadShareError, SourceError, WrongCodeEr
 from mirror.probe.memory import Memory, as_event
 from mirror.probe.outcome import Clock, Outcome, Probed
 from mirror.sources.shares.link import Link
-from mirror.sources.shares.pace import Pace
+from mirror.sources.shares.pace import GAP, Pace
 from mirror.sources.shares.routes import ask_share
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Prober:
         Raises:
             LedgerError: What ``record`` raises.
         """
-        pace = Pace(self._clock.monotonic, self._clock.sleep)
+        pace = Pace(self._clock.monotonic, self._clock.sleep, self._rest())
         for artifact, link in shares:
             found = self.known(artifact, link)
             if found is None:
@@ -111,6 +111,13 @@ class Prober:
                 record(as_event(found))
                 self._note(found)
             yield found
+
+    def _rest(self) -> float:
+        """Return the seconds that are left of the gap after the last request of an earlier run."""
+        if self._memory.asked is None:
+            return 0.0
+        since = (self._clock.now() - self._memory.asked).total_seconds()
+        return min(GAP, max(0.0, GAP - since))  # a clock that was put back makes nobody wait for longer
 
     def _ask(self, client: httpx2.Client, artifact: Artifact, link: Link, pace: Pace) -> Probed:
         self._asked += 1

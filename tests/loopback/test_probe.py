@@ -166,6 +166,46 @@ def test_one_link_of_two_artifacts_is_asked_once(tmp_path: Path) -> None:
         assert [one.path for one in server.requests()].count(f"/s/1{surl(0)}") == 1
 
 
+# --- the pace --------------------------------------------------------------------------------
+
+
+def test_a_second_goes_by_between_two_runs_as_between_two_requests(tmp_path: Path) -> None:
+    clock = FakeClock()
+    with shared(share(0, state="gone"), share(1, state="gone")) as server:  # one request each
+        mirror = mirror_of(tmp_path / "m", server, range(2))
+        probed(mirror, name(0), clock=clock)
+        assert clock.slept == []
+        clock.wait(seconds=0.25)
+        probed(mirror, name(0), again=True, clock=clock)
+        assert clock.slept == [0.75]
+        probed(mirror, name(1), clock=clock)  # another share of the same host
+        assert clock.slept == [0.75, 1.0]
+        clock.wait(seconds=1)
+        probed(mirror, again=True, clock=clock)
+        assert clock.slept == [0.75, 1.0, 1.0], "between its own two"
+        assert outcomes(probed(mirror, clock=clock)) == ["dead"] * 2
+        assert len(clock.slept) == 3, "nobody is asked, so nobody waits"
+
+
+def test_what_settled_nothing_was_a_request_as_well(tmp_path: Path) -> None:
+    clock = FakeClock()
+    with shared() as server:
+        mirror = mirror_of(tmp_path / "m", server, [0])
+    for _ in range(2):
+        assert outcomes(probed(mirror, clock=clock)) == ["network"]
+    assert clock.slept == [1.0]
+
+
+def test_a_clock_that_was_put_back_makes_nobody_wait_longer_than_a_second(tmp_path: Path) -> None:
+    clock, earlier = FakeClock(), FakeClock()
+    clock.wait(hours=5)
+    with shared(share(0, state="gone")) as server:
+        mirror = mirror_of(tmp_path / "m", server, [0])
+        probed(mirror, clock=clock)
+        probed(mirror, clock=earlier)
+    assert earlier.slept == [1.0]
+
+
 # --- what is kept ------------------------------------------------------------------------------
 
 

@@ -18,17 +18,18 @@ class Pace:
     Args:
         monotonic: A clock that never goes back, in seconds.
         sleep: Waits so many seconds.
+        rest: Seconds until the first turn: what is left of the gap after an earlier run.
     """
 
-    def __init__(self, monotonic: Callable[[], float], sleep: Callable[[float], None]) -> None:
+    def __init__(self, monotonic: Callable[[], float], sleep: Callable[[float], None], rest: float = 0.0) -> None:
         self.monotonic = monotonic
         self._sleep = sleep
-        self._free_at: float | None = None
+        self._free_at = monotonic() + rest
 
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Wait until it is polite to ask, for the length of one request."""
-        if self._free_at is not None and (left := self._free_at - self.monotonic()) > 0:
+        if (left := self._free_at - self.monotonic()) > 0:
             self._sleep(left)
         try:
             yield
