@@ -9,7 +9,7 @@ from mirror.api.base import Base
 from mirror.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     import httpx2
@@ -24,11 +24,12 @@ class Probing(Base):
     """The mirror as somebody who looks whether links are dead."""
 
     def probe(self, *selectors: str, again: bool = False, clock: Clock | None = None) -> Iterator[Probed]:
-        """Ask the shares of what ``selectors`` name whether they live, and yield each as it is found.
+        """Ask the shares of what ``selectors`` name whether they live, and give each as it is found.
 
         Unofficial: it asks the undocumented pages of Baidu Pan, one request a second and never two at once.
         Settled answers of the last day come from the ledger, nobody is asked after a captcha, and 60 shares
         a run are asked at the most. Nothing is downloaded. Each answer is recorded before the next share is asked.
+        Selectors that are no good are refused by the call itself, everything else as it is met.
 
         Args:
             selectors: Whose shares; every share without any.
@@ -42,6 +43,9 @@ class Probing(Base):
             StoreError: The mirror cannot be written.
             LedgerError: The ledger cannot be read or written.
         """
+        return self._probed(self._shares(selectors), again=again, clock=clock)
+
+    def _probed(self, shares: Sequence[tuple[Artifact, Link]], *, again: bool, clock: Clock | None) -> Iterator[Probed]:
         from mirror.probe.run import Prober
         from mirror.sources.shares.limit import visitor
 
@@ -54,7 +58,7 @@ class Probing(Base):
                 return visitor(self._environ)
 
             prober = Prober(self._probes(), again=again, clock=clock)
-            yield from prober.run(self._shares(selectors), visit, lambda event: recorders[0](event))
+            yield from prober.run(shares, visit, lambda event: recorders[0](event))
 
     def plan_probe(self, *selectors: str, again: bool = False, clock: Clock | None = None) -> list[Probed]:
         """Return what ``probe`` would do: what is known, and who would be asked; nobody is.

@@ -61,9 +61,10 @@ def probe(
     if dry_run:
         _show(mirror.plan_probe(*selectors, again=again), as_json=as_json)
         return
+    asked = mirror.probe(*selectors, again=again)
     remark("unofficial: asks pages that nobody documents, one request a second; it downloads nothing", quiet=silent)
     found = []
-    for one in mirror.probe(*selectors, again=again):
+    for one in asked:
         found.append(one)
         if as_json:
             emit(probed_object(one))

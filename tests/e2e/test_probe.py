@@ -97,6 +97,12 @@ def test_a_dry_run_asks_nobody(here: Command, server: Server) -> None:
     assert not (here.cwd / "cache" / "ledger.db").exists()
 
 
+def test_where_there_is_nobody_to_ask_the_error_comes_alone(here: Command) -> None:
+    for selector in ("nobody", "kind=hub"):
+        done = here("probe", selector, code=2)
+        assert done.err.startswith("error: "), selector
+
+
 def test_a_handoff_shows_what_was_found_and_when(here: Command, tmp_path: Path) -> None:
     assert "probed" not in here("handoff").out
     here("probe", name(ALIVE), name(DEAD), code=4)
