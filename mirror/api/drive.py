@@ -31,6 +31,7 @@ class Standing(NamedTuple):
         app: Name of the app.
         folder: What it may see.
         expires: When its token ends, seconds since 1970; None when nobody is logged in.
+        expired: Whether it has ended: the next question to Baidu renews it, or a person has to log in again.
         calls_left: What may still be asked within the hour.
         listed_at: When the folder was last listed, seconds since 1970; None for never.
         files: Files that were in it.
@@ -40,6 +41,7 @@ class Standing(NamedTuple):
     app: str
     folder: str
     expires: float | None
+    expired: bool
     calls_left: int
     listed_at: float | None
     files: int
@@ -92,11 +94,12 @@ class Driving(Receiving):
             StoreError: A file cannot be read.
         """
         with self._session() as (session, _):
-            state, app = session.state(), session.settings.app
+            state, app, expires = session.state(), session.settings.app, session.expires()
             return Standing(
                 app.name,
                 app.folder,
-                session.expires(),
+                expires,
+                expires is not None and expires <= self.now(),
                 session.calls_left(),
                 state.listed_at,
                 len(state.entries),

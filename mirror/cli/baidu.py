@@ -108,7 +108,11 @@ def status(workspace: Workspace, *, as_json: bool) -> None:
         values = {**found._asdict(), "expires": _when(found.expires), "listed_at": _when(found.listed_at)}
         emit({**values, "logged_in": found.expires is not None, "kept_in": str(found.kept_in)})
         return
-    login = f"the token is good until {_when(found.expires)}" if found.expires is not None else "nobody is logged in"
+    login = "nobody is logged in"
+    if found.expired:
+        login = f"the token ended at {_when(found.expires)}: the next ls or pull renews it, or says to log in again"
+    elif found.expires is not None:
+        login = f"the token is good until {_when(found.expires)}"
     say(f"app {found.app}: it sees {found.folder}")
     say(f"{login}; kept in {found.kept_in}")
     listed = f"; listed at {_when(found.listed_at)}: {many(found.files, 'file')}" if found.listed_at else ""

@@ -63,6 +63,22 @@ def test_from_nothing_to_held(stand: Stand, tmp_path: Path) -> None:
     assert here("baidu", "pull", code=8).out == ""
 
 
+def test_a_token_that_has_ended_is_no_good_one(stand: Stand, tmp_path: Path) -> None:
+    here = command(stand, tmp_path)
+    stand.login()
+    assert "the token is good until " in here("baidu", "status").out
+    assert here("baidu", "status", "--json").rows[0]["expired"] is False
+    tokens = json.loads(stand.tokens.read_text())
+    stand.tokens.write_text(json.dumps(tokens | {"expires": 0.0, "refresh": "spent"}))
+    said = here("baidu", "status").out
+    assert "good until" not in said
+    assert (
+        "the token ended at 1970-01-01T00:00:00+00:00: the next ls or pull renews it, or says to log in again" in said
+    )
+    assert here("baidu", "status", "--json").rows[0]["expired"] is True
+    assert "hint: minibert-mirror baidu login" in here("baidu", "ls", code=8).err
+
+
 @pytest.mark.slow
 def test_a_used_up_hour_and_an_open_file_have_their_exit_codes(stand: Stand, tmp_path: Path) -> None:
     here = command(stand, tmp_path)
