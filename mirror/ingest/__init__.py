@@ -1,8 +1,9 @@
 """What a person fetched, taken in by content: found, recognised, taken in, recorded.
 
 The way of the bytes: ``finds`` opens what is there, ``answers`` says what each is,
-``take`` puts it into the store and the ledger. Nothing of the person's is changed or moved;
-only a hard link, which has to be asked for, takes the right to write away from the file that it shares.
+``matches`` which hand-off weights answer, ``take`` puts it into the store and the ledger.
+Nothing of the person's is changed or moved; only a hard link, which has to be asked for,
+takes the right to write away from the file that it shares.
 """
 
 from __future__ import annotations
