@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.catalog.counts import compute
+from mirror.compare.structure import tensor_counts
 from mirror.load.naming import brings_weights
 from mirror.probe.memory import Memory
+from mirror.promised import known_of
 from mirror.sources.baidu_pan import hand_off
 
 if TYPE_CHECKING:
@@ -31,12 +33,14 @@ class Expected(NamedTuple):
     Attributes:
         formats: Of the weights, in the catalog's words.
         parameters: Numbers of the encoder with its pooler, and of the whole checkpoint; None where nobody knows.
+        tensors: How many tensors these are in, tied ones once; likewise.
         smallest: Bytes that weights have at the least, packed; None where nobody knows.
         largest: Bytes at the most, a decoder of its own included.
     """
 
     formats: tuple[str, ...]
     parameters: tuple[int, int] | None
+    tensors: tuple[int, int] | None
     smallest: int | None
     largest: int | None
 
@@ -98,15 +102,23 @@ def waiting(artifacts: Iterable[Artifact], reader: Reader | None) -> Iterator[Wa
 
 def expected(artifact: Artifact) -> Expected:
     """Return what a share should bring, as far as its model's shape says."""
-    counts = _counts(artifact.model)
+    counts, tensors = _counts(artifact.model), _tensors(artifact)
     if counts is None:
-        return Expected(artifact.formats, None, None, None)
+        return Expected(artifact.formats, None, tensors, None, None)
     bare, whole = counts
     table = (artifact.model.shape.vocab_size or 0) * (artifact.model.shape.hidden or 0)
     largest = _SINGLE * _COPIES * (whole + table) if "tensorflow" in artifact.formats else _SINGLE * (whole + table)
-    return Expected(artifact.formats, counts, int(_PACKED * _SINGLE * bare), largest + _BESIDE)
+    return Expected(artifact.formats, counts, tensors, int(_PACKED * _SINGLE * bare), largest + _BESIDE)
 
 
 def _counts(model: Model) -> tuple[int, int] | None:
     found = compute(model.family, model.shape)
     return (min(found.values()), max(found.values())) if found else None
+
+
+def _tensors(artifact: Artifact) -> tuple[int, int] | None:
+    family, layers = known_of(artifact).family, artifact.model.shape.layers
+    if family is None or layers is None:
+        return None
+    found = tensor_counts(family, layers)
+    return found["model"], found["full"]

@@ -14,7 +14,7 @@ from mirror.errors import WaitingError
 
 if TYPE_CHECKING:
     from mirror.cli import Workspace
-    from mirror.handoffs import Expected, Waiting
+    from mirror.handoffs import Waiting
 
 
 @click.command()
@@ -84,15 +84,21 @@ def handoff(
 
 
 def _row(one: Waiting) -> tuple[str, ...]:
-    come = one.expected
-    listed = holds(one.probed) if one.probed is not None else ""
-    span = f": {listed}" if listed else _span(come)
     here = paint(f"✓ {one.arrived}", fg="green") if one.arrived else "-"
-    return (one.artifact, one.url or "never published", one.code or "-", "/".join(come.formats) + span, here)
+    return (one.artifact, one.url or "never published", one.code or "-", should_come(one), here)
 
 
-def _span(come: Expected) -> str:
-    return f", {size(come.smallest)} to {size(come.largest)}" if come.smallest is not None else ""
+def should_come(one: Waiting) -> str:
+    """Return what a share should bring: format, tensors, and its files where a probe saw them, else how large."""
+    come = one.expected
+    told = ["/".join(come.formats)]
+    if come.tensors is not None:
+        told.append(f"{come.tensors[0]} to {come.tensors[1]} tensors")
+    if listed := holds(one.probed) if one.probed is not None else "":
+        return f"{', '.join(told)}: {listed}"
+    if come.smallest is not None:
+        told.append(f"{size(come.smallest)} to {size(come.largest)}")
+    return ", ".join(told)
 
 
 def _found(one: Waiting) -> str:

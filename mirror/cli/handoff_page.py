@@ -11,7 +11,7 @@ from mirror.cli.output import size
 from mirror.cli.probe import holds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mirror.handoffs import Waiting
 
@@ -53,17 +53,26 @@ def page(shares: Sequence[Waiting]) -> str:
 
 
 def _item(one: Waiting) -> str:
-    url, come = one.url or "", one.expected
-    span = f", {size(come.smallest)} – {size(come.largest)}" if come.smallest is not None else ""
+    url = one.url or ""
     code = f"<p>code · 提取码 <code>{escape(one.code)}</code></p>" if one.code else ""
     mark = f"<p>✓ {one.arrived} here · 已收到</p>" if one.arrived else ""
-    found = one.probed
-    if found is not None:
-        mark += f"<p>{escape(_WORDS[found.outcome.value])}, {found.at:%Y-%m-%d}</p>"
-        span = f": {escape(holds(found))}" if found.files else span
+    if one.probed is not None:
+        mark += f"<p>{escape(_WORDS[one.probed.outcome.value])}, {one.probed.at:%Y-%m-%d}</p>"
     picture = segno.make(url, micro=False, error="m").svg_inline(scale=3, border=2, omitsize=True)
     return (
         f'<li class="{"here" if one.arrived else "open"}">{picture}<div><h2>{escape(one.artifact)}</h2>'
         f'<p><a href="{escape(url)}" rel="noreferrer noopener" target="_blank">{escape(url)}</a></p>{code}'
-        f"<p>{escape('/'.join(come.formats))}{span}</p>{mark}</div></li>\n"
+        f"<p>{'<br>'.join(map(escape, _should_come(one)))}</p>{mark}</div></li>\n"
     )
+
+
+def _should_come(one: Waiting) -> Iterator[str]:
+    """Yield what the share should bring, a line each: format, tensors, and its files or how large they may be."""
+    come = one.expected
+    yield "/".join(come.formats)
+    if come.tensors is not None:
+        yield f"{come.tensors[0]} – {come.tensors[1]} tensors · 张量"
+    if one.probed is not None and one.probed.files:
+        yield holds(one.probed)
+    elif come.smallest is not None:
+        yield f"{size(come.smallest)} – {size(come.largest)}"

@@ -11,8 +11,6 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mirror.formats.in_order import in_order
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -116,6 +114,8 @@ def roots(found: Iterable[TensorDigest]) -> Mapping[str, str]:
 
 def data_digest(array: NDArray[Any]) -> str:
     """Return the sha256 of an array's elements in C order, little-endian, in hex."""
+    from mirror.formats.in_order import in_order  # loads numpy, which nobody needs who only asks for a group
+
     hasher = hashlib.sha256()
     for piece in in_order(array.astype(array.dtype.newbyteorder("<"), copy=False)):
         hasher.update(piece)

@@ -23,7 +23,8 @@ _STEP = "structure"
 _FLOATS = frozenset({"F32", "F16", "BF16", "F64"})
 #: Tensors of another precision that are named.
 _NAMED = 3
-_FULL = frozenset({"core", "pooler", "mlm", "nsp"})
+_MODEL = frozenset({"core", "pooler"})
+_FULL = _MODEL | {"mlm", "nsp"}
 #: Width of TinyBERT's teachers: BERT-Base, where nothing says otherwise.
 _TEACHER = 768
 
@@ -58,21 +59,38 @@ def expected(family: str, sizes: Sizes, *, groups: Collection[str] = GROUPS) -> 
 
 
 def _numbered(name: str, layers: int | None) -> Iterator[str]:
+    for number in range(_times(name, layers)):
+        yield name.format(number)
+
+
+def _times(name: str, layers: int | None) -> int:
+    """Return how many tensors a template stands for."""
     if "{}" not in name:
-        yield name
-        return
+        return 1
     if layers is None:
         raise ValueError("the number of layers is not known")
     # A distillation layer for the output of every layer, and of the embeddings.
-    for number in range(layers + name.startswith("fit_denses")):
-        yield name.format(number)
+    return layers + name.startswith("fit_denses")
 
 
 def counts(family: str, sizes: Sizes) -> Mapping[str, int]:
     """Return how many parameters a model has: ``model`` without heads, ``full`` with those of pre-training, tied."""
     return {
-        "model": sum(map(math.prod, expected(family, sizes, groups={"core", "pooler"}).values())),
+        "model": sum(map(math.prod, expected(family, sizes, groups=_MODEL).values())),
         "full": sum(map(math.prod, expected(family, sizes, groups=_FULL).values())),
+    }
+
+
+def tensor_counts(family: str, layers: int | None) -> Mapping[str, int]:
+    """Return how many tensors a model has, by the names of ``counts``; one that is tied to another is none.
+
+    Raises:
+        ValueError: The number of layers is needed, and not known.
+    """
+    found = [(group_of(one.name), _times(one.name, layers)) for one in TEMPLATES[family]]
+    return {
+        "model": sum(times for group, times in found if group in _MODEL),
+        "full": sum(times for group, times in found if group in _FULL),
     }
 
 

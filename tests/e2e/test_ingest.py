@@ -399,13 +399,16 @@ def test_the_list_has_links_codes_and_what_should_come(here: Command, tmp_path: 
     assert len(rows) == 48
     assert all(row["url"].endswith(f"?pwd={row['code']}") and row["open"] for row in rows)
     assert all(row["steps"][-1].startswith("minibert-mirror ingest") for row in rows)
+    assert all(len(row["expected"]["tensors"]) == 2 for row in rows)
     assert "48 shares to fetch by hand" in here("handoff").err
+    assert ", 39 to 46 tensors, " in here("handoff", "bert-tiny").out
     here("handoff", "--strict", code=8)
     page = tmp_path / "page.html"
     here("handoff", "--html", str(page))
     text = page.read_text(encoding="utf-8")
     assert text.count("<svg") == text.count("<li") == len(here("handoff", "--all", "--json").rows) - 1
     assert all(row["url"] in text for row in rows)
+    assert "39 – 46 tensors · 张量" in text
     assert "<script" not in text
     assert json.dumps("http://") not in text
 

@@ -15,7 +15,7 @@ from mirror.compare.digest import GROUPS
 from mirror.compare.families import FAMILIES, FINE_TUNED
 from mirror.compare.names import Canonical, CanonicalTensor, canonical
 from mirror.compare.sizes import Sizes
-from mirror.compare.structure import counts, expected, judge
+from mirror.compare.structure import counts, expected, judge, tensor_counts
 from mirror.errors import FormatError
 from mirror.formats import tf_checkpoint
 from mirror.formats.checkpoint import Checkpoint, Tensor
@@ -137,6 +137,20 @@ def test_the_published_sizes_give_the_counts(model: str) -> None:
     assert counts(family, sizes)["model"] in computed.values()
     if family == "bert":
         assert len(expected(family, sizes)) == 16 * known_layers(sizes) + 14
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tensors_are_counted_as_parameters_are(family: str) -> None:
+    named = {"model": {"core", "pooler"}, "full": {"core", "pooler", "mlm", "nsp"}}
+    names = {count: len(expected(family, NARROW, groups=groups)) for count, groups in named.items()}
+    assert tensor_counts(family, NARROW.layers) == names
+    # No names are made for it: a number of layers that makes no sense costs nothing.
+    assert tensor_counts(family, 10**12)["model"] >= names["model"]
+
+
+def test_the_true_index_of_bert_mini_has_as_many_tensors_as_are_counted() -> None:
+    index = read_index((DATA / "bert-mini/bert_model.ckpt.index").read_bytes())
+    assert tensor_counts("bert", 4) == {"model": 5 + 4 * 16 + 2, "full": len(index.entries)}
 
 
 def known_layers(sizes: Sizes) -> int:
