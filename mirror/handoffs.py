@@ -75,6 +75,11 @@ class Waiting(NamedTuple):
         """Whether there is an address and nothing has come of it yet."""
         return self.url is not None and not self.arrived
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether a person has still to fetch it: a bundle only repeats what other shares have."""
+        return self.is_open and not self.bundle
+
 
 def waiting(artifacts: Iterable[Artifact], reader: Reader | None) -> Iterator[Waiting]:
     """Yield every artifact that only a person can fetch, in their order.

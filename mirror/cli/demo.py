@@ -168,7 +168,7 @@ def _tell(story: _Story, root: Path, server: Server) -> dict[str, Any]:
     apart = _compare(story, mirror)
 
     story.chapter("minibert-mirror handoff: what only a person can fetch")
-    waiting = [one for one in mirror.handoffs() if one.is_open]
+    waiting = [one for one in mirror.handoffs() if one.is_needed]
     story.say(f"   {len(waiting)} Baidu Pan shares, for example {waiting[0].artifact}:")
     story.say(f"   {waiting[0].url} code {waiting[0].code}")
 

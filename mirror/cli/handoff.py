@@ -49,8 +49,8 @@ def handoff(
     minibert-mirror handoff --html handoff.html
     """
     found = workspace.mirror.handoffs(*selectors)
-    shown = [one for one in found if everything or selectors or (one.is_open and not one.bundle)]
-    still = [one for one in found if one.is_open and not one.bundle]
+    shown = [one for one in found if everything or selectors or one.is_needed]
+    still = [one for one in found if one.is_needed]
     if as_json:
         for one in shown:
             probed = None if one.probed is None else probed_object(one.probed)
@@ -65,7 +65,8 @@ def handoff(
         from mirror.cli.handoff_page import page
         from mirror.writing import replace_text
 
-        replace_text(html, page([one for one in found if one.url]), hint="choose another place with --html")
+        listed = [one for one in found if one.url and (everything or selectors or not one.bundle)]
+        replace_text(html, page(listed), hint="choose another place with --html")
         remark(f"written: {html}", quiet=quiet or as_json)
     if browse:
         for one in still:

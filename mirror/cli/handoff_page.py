@@ -41,14 +41,14 @@ _WORDS = {"alive": "alive · 有效", "dead": "dead · 已失效", "wrong code":
 
 
 def page(shares: Sequence[Waiting]) -> str:
-    """Return the page for shares that have an address."""
-    here = sum(bool(one.arrived) for one in shares)
+    """Return the page for shares that have an address; a bundle is shown, and not counted."""
+    still, total = sum(one.is_needed for one in shares), sum(not one.bundle for one in shares)
     return (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="referrer" content="no-referrer">'
-        f"<title>minibert-mirror: {len(shares) - here} to fetch by hand</title><style>{_STYLE}</style>{_TEXT}"
-        f"<p><strong>{here} / {len(shares)}</strong> ✓</p>\n<ul>\n{''.join(map(_item, shares))}</ul></html>\n"
+        f"<title>minibert-mirror: {still} to fetch by hand</title><style>{_STYLE}</style>{_TEXT}"
+        f"<p><strong>{total - still} / {total}</strong> ✓</p>\n<ul>\n{''.join(map(_item, shares))}</ul></html>\n"
     )
 
 
@@ -60,7 +60,7 @@ def _item(one: Waiting) -> str:
         mark += f"<p>{escape(_WORDS[one.probed.outcome.value])}, {one.probed.at:%Y-%m-%d}</p>"
     picture = segno.make(url, micro=False, error="m").svg_inline(scale=3, border=2, omitsize=True)
     return (
-        f'<li class="{"here" if one.arrived else "open"}">{picture}<div><h2>{escape(one.artifact)}</h2>'
+        f'<li class="{"open" if one.is_open else "here"}">{picture}<div><h2>{escape(one.artifact)}</h2>'
         f'<p><a href="{escape(url)}" rel="noreferrer noopener" target="_blank">{escape(url)}</a></p>{code}'
         f"<p>{'<br>'.join(map(escape, _should_come(one)))}</p>{mark}</div></li>\n"
     )

@@ -110,7 +110,7 @@ def tell(workspace: Workspace, done: Ingested, *, as_json: bool, quiet: bool) ->
     _tell_problems(done, as_json=as_json)
     _sum_up([one.take for one in done.taken], quiet=quiet or as_json)
     unsound = _prove(workspace, done, as_json=as_json, quiet=quiet)
-    still = sum(one.is_open and not one.bundle for one in workspace.mirror.handoffs())
+    still = sum(one.is_needed for one in workspace.mirror.handoffs())
     if still:
         remark(f"{many(still, 'share')} still to fetch: minibert-mirror handoff", quiet=quiet or as_json)
     return unsound, still

@@ -353,7 +353,9 @@ def test_completion_offers_the_commands(command: Command) -> None:
 def test_a_demo_begins_anew_in_its_own_folder(command: Command, tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     (first,) = command("demo", "--dir", str(folder), "--json").rows
+    assert first["waiting"] == 48
     again = command("demo", "--dir", str(folder))
+    assert "48 Baidu Pan shares" in again.out
     assert f"removed an earlier demo's files from {folder}" in again.err
     assert (first["corruption"], first["second_pull_fetched"]) == ("caught", 0)
     assert "held" in command("--mirror", str(folder), "status").err

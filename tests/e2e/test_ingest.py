@@ -406,11 +406,25 @@ def test_the_list_has_links_codes_and_what_should_come(here: Command, tmp_path: 
     page = tmp_path / "page.html"
     here("handoff", "--html", str(page))
     text = page.read_text(encoding="utf-8")
-    assert text.count("<svg") == text.count("<li") == len(here("handoff", "--all", "--json").rows) - 1
+    assert text.count("<svg") == text.count("<li") == 48
     assert all(row["url"] in text for row in rows)
     assert "39 – 46 tensors · 张量" in text
     assert "<script" not in text
     assert json.dumps("http://") not in text
+
+
+def test_the_page_counts_what_a_person_needs_and_a_bundle_is_not_of_it(
+    here: Command, shares: Shares, tmp_path: Path
+) -> None:
+    folder = put(tmp_path / "x", {"m.bin": shares["bert-mini@baidu-pytorch"]["pytorch_model.bin"]})
+    here("ingest", str(folder))
+    for words in ((), ("--all",)):
+        here("handoff", "--html", str(tmp_path / "page.html"), *words)
+        text = (tmp_path / "page.html").read_text(encoding="utf-8")
+        assert text.count("<li") == 48 + len(words)  # all links that were ever published are 49, with the bundle's
+        assert "<strong>1 / 48</strong>" in text
+        assert "<title>minibert-mirror: 47 to fetch by hand</title>" in text
+    assert "47 shares to fetch by hand" in here("handoff").err
 
 
 # --- a folder that is watched ------------------------------------------------------------
