@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mirror.ledger import Reader
     from mirror.probe import Probed
 
+#: What to run when files have come.
+_COMMAND = "minibert-mirror ingest ~/Downloads"
 _SINGLE = 4  # bytes of a number in single precision
 #: An archive of weights is hardly smaller than they are: float32 deflates to 0.93.
 _PACKED = 0.9
@@ -80,6 +82,11 @@ class Waiting(NamedTuple):
         """Whether a person has still to fetch it: a bundle only repeats what other shares have."""
         return self.is_open and not self.bundle
 
+    @property
+    def command(self) -> str | None:
+        """What to run when it has come; None when there is nothing to fetch."""
+        return _COMMAND if self.url is not None else None
+
 
 def waiting(artifacts: Iterable[Artifact], reader: Reader | None) -> Iterator[Waiting]:
     """Yield every artifact that only a person can fetch, in their order.
@@ -100,7 +107,7 @@ def waiting(artifacts: Iterable[Artifact], reader: Reader | None) -> Iterator[Wa
             expected(artifact),
             len(held) if brings_weights(held) else 0,
             artifact.bundle,
-            (*steps.steps, "minibert-mirror ingest ~/Downloads") if steps.url else steps.steps,
+            (*steps.steps, _COMMAND) if steps.url else steps.steps,
             memory.of_artifact(artifact),
         )
 

@@ -113,9 +113,13 @@ class Mirror(Judging, Keeping, Driving, Probing):
         stop = stop or Stop()
         with self._parts(stall=stall) as parts, abortable(stop, parts.openers.close):
             if no_verify:
-                return pull(parts, request, watch=watch or ignore, stop=stop)
-            after = partial(self._judge_weights, stop)
-            return pull(parts, request, watch=watch or ignore, stop=stop, after=after, concerns=may_hold_weights)
+                outcome = pull(parts, request, watch=watch or ignore, stop=stop)
+            else:
+                after = partial(self._judge_weights, stop)
+                outcome = pull(parts, request, watch=watch or ignore, stop=stop, after=after, concerns=may_hold_weights)
+        if outcome.plan is not None:
+            outcome.plan = outcome.plan._replace(waiting=self._still_wait(outcome.plan.waiting))
+        return outcome
 
     def pull(self, *selectors: str, **options: Any) -> Path:
         """Pull what ``selectors`` name and return the folder with it.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mirror.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from mirror.handoffs import Waiting
     from mirror.ingest import Ingested, Plan, Rooms
@@ -32,6 +32,10 @@ class Receiving(Base):
 
         with self.reader() as reader:
             return list(waiting(self._selected(selectors), reader))
+
+    def _still_wait(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return those of ``names`` that wait for a person: nothing of them has come, if they were ever published."""
+        return tuple(one.artifact for one in self.handoffs(*names) if one.is_open or one.url is None) if names else ()
 
     def look_through(self, *paths: str | Path, named: str | None = None) -> Plan:
         """Return what ``ingest`` would do with these files and folders; nothing is changed.

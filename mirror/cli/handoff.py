@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mirror.cli import complete
-from mirror.cli.output import emit, json_option, many, paint, quiet_option, remark, size, table
+from mirror.cli.output import emit, for_a_person, json_option, many, paint, quiet_option, remark, say, size, table
 from mirror.cli.probe import holds, probed_object
 from mirror.errors import WaitingError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mirror.cli import Workspace
     from mirror.handoffs import Waiting
+
+#: Shares that a pull tells in full, before they are only counted.
+_SHARES = 6
 
 
 @click.command()
@@ -53,8 +58,7 @@ def handoff(
     still = [one for one in found if one.is_needed]
     if as_json:
         for one in shown:
-            probed = None if one.probed is None else probed_object(one.probed)
-            emit({**one._asdict(), "expected": one.expected._asdict(), "probed": probed, "open": one.is_open})
+            emit(handoff_object(one))
     elif shown:
         head, rows = ["artifact", "link", "code", "should come", "here"], [_row(one) for one in shown]
         if any(one.probed for one in shown):
@@ -73,7 +77,7 @@ def handoff(
             click.launch(one.url or "")
     if still:
         remark(
-            f"{many(len(still), 'share')} to fetch by hand; then: minibert-mirror ingest ~/Downloads",
+            f"{many(len(still), 'share')} to fetch by hand; then: {still[0].command}",
             quiet=quiet or as_json,
         )
         if strict:
@@ -82,6 +86,30 @@ def handoff(
             )
     elif not as_json:
         remark("nothing waits for a person", quiet=quiet)
+
+
+def tell_waiting(waiting: Sequence[Waiting]) -> None:
+    """Say what a person has to fetch of what a pull was told: few shares in full, many by their number."""
+    if len(waiting) > _SHARES:
+        has = "has links, codes, and what should come"
+        say(f"{for_a_person(len(waiting))}: `minibert-mirror handoff` {has}; then: {waiting[0].command}")
+    elif waiting:
+        for one in waiting:
+            say(f"{paint('waiting for you', fg='yellow')}: {one.artifact}")
+            say(f"    {one.url}" + (f"  code {one.code}" if one.code else ""))
+            say(f"    should come: {should_come(one)}")
+        say(f"when {'they have' if waiting[1:] else 'it has'} come: {waiting[0].command}")
+
+
+def handoff_object(one: Waiting) -> dict[str, Any]:
+    """Return what ``--json`` says of a share, here and of a pull."""
+    return {
+        **one._asdict(),
+        "expected": one.expected._asdict(),
+        "probed": None if one.probed is None else probed_object(one.probed),
+        "open": one.is_open,
+        "command": one.command,
+    }
 
 
 def _row(one: Waiting) -> tuple[str, ...]:

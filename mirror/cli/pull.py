@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mirror.cli import complete
+from mirror.cli.handoff import handoff_object, tell_waiting
 from mirror.cli.output import (
     and_more,
     brief,
     emit,
-    for_a_person,
     json_option,
     many,
     paint,
@@ -23,8 +23,10 @@ from mirror.cli.output import (
 from mirror.errors import UnsoundError
 
 if TYPE_CHECKING:
-    from mirror.catalog import Catalog
+    from collections.abc import Sequence
+
     from mirror.cli import Workspace
+    from mirror.handoffs import Waiting
     from mirror.model import RemoteFile
     from mirror.plan import Plan
     from mirror.sync.outcome import Outcome, Problem
@@ -151,12 +153,14 @@ def pull(
         _tell_note(note, as_json=as_json, quiet=quiet)
     if outcome.problems:
         _tell_problems(outcome, as_json=as_json)
+    names = outcome.plan.waiting if outcome.plan is not None else ()
+    waiting = mirror.handoffs(*names) if names else []
     if options["dry_run"] and outcome.plan is not None:
-        _print_plan(outcome.plan, mirror.catalog, as_json=as_json)
+        _print_plan(outcome.plan, waiting, as_json=as_json)
     elif as_json:
-        _print_json(outcome)
+        _print_json(outcome, waiting)
     else:
-        _print_summary(outcome, mirror.catalog, quiet=quiet)
+        _print_summary(outcome, waiting, quiet=quiet)
     if (gravest := outcome.gravest()) is not None:
         # Every problem is told above: the error's own text would say one of them twice.
         click.get_current_context().exit(gravest.exit_code)
@@ -179,24 +183,24 @@ def _tell_problems(outcome: Outcome, *, as_json: bool) -> None:
         _print_problem(problem)
 
 
-def _print_plan(plan: Plan, catalog: Catalog, *, as_json: bool) -> None:
+def _print_plan(plan: Plan, waiting: Sequence[Waiting], *, as_json: bool) -> None:
     if as_json:
         for task in plan.fetch:
             for file in (task.file, *task.twins):
                 emit({"fetch": str(file), "size": file.size, "urls": list(file.urls), "claims": _claims(file)})
         for adoption in plan.adopt:
             emit({"adopt": str(adoption.file), "sha256": adoption.sha256})
-        for name in plan.waiting:
-            emit({"waiting": name})
+        for one in waiting:
+            emit({"waiting": handoff_object(one)})
         return
     lines = [
         f"fetch  {size(t.file.size):>10}  {t.file}" + (f" and {len(t.twins)} more" if t.twins else "")
         for t in plan.fetch
     ]
     lines += [f"record {'':>10}  {adoption.file} (its bytes are here)" for adoption in plan.adopt]
-    for name in plan.waiting:
-        why = "a person must fetch it" if catalog.artifact(name).published else "no address was ever published"
-        lines.append(f"wait   {'':>10}  {name} ({why})")
+    for one in waiting:
+        why = "a person must fetch it" if one.url else "no address was ever published"
+        lines.append(f"wait   {'':>10}  {one.artifact} ({why})")
     for line in lines[:_LINES]:
         say(line)
     if len(lines) > _LINES:
@@ -225,7 +229,7 @@ def _print_problem(problem: Problem) -> None:
     )
 
 
-def _print_json(outcome: Outcome) -> None:
+def _print_json(outcome: Outcome, waiting: Sequence[Waiting]) -> None:
     for change in outcome.changes:
         emit(
             {
@@ -249,13 +253,13 @@ def _print_json(outcome: Outcome) -> None:
             "findings": outcome.findings,
             "unchecked": outcome.unchecked,
             "problems": len(outcome.problems),
-            "waiting": list(plan.waiting) if plan else [],
+            "waiting": [handoff_object(one) for one in waiting],
             "seconds": round(outcome.seconds, 3),
         }
     )
 
 
-def _print_summary(outcome: Outcome, catalog: Catalog, *, quiet: bool) -> None:
+def _print_summary(outcome: Outcome, waiting: Sequence[Waiting], *, quiet: bool) -> None:
     for change in outcome.changes:
         say(
             f"{change.artifact}: {_revisions(change.before, change.after)}"
@@ -284,11 +288,10 @@ def _print_summary(outcome: Outcome, catalog: Catalog, *, quiet: bool) -> None:
         say(f"… and {rest} more; `minibert-mirror why FILE` tells everything")
     for what, names in outcome.unchecked.items():
         say(f"{paint('unchecked', fg='yellow')} {what}: {and_more(names)}")
-    unpublished = [name for name in plan.waiting if not catalog.artifact(name).published]
-    if waiting := len(plan.waiting) - len(unpublished):
-        say(f"{for_a_person(waiting)}: `minibert-mirror handoff` has links, codes, and what to do with what comes")
-    for name in unpublished:
-        say(f"{name} was never published: there is no address to fetch it from")
+    tell_waiting([one for one in waiting if one.url])
+    for one in waiting:
+        if not one.url:
+            say(f"{one.artifact} was never published: there is no address to fetch it from")
 
 
 def _revisions(before: str | None, after: str | None) -> str:

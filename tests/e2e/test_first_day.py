@@ -501,10 +501,46 @@ def test_what_waits_for_a_person_is_counted_alike_everywhere(here: Command) -> N
     assert "extraction codes" not in alone
     both = here("pull", "little-berts-pytorch-all", "little-berts-tensorflow-all").out
     assert never in both
-    assert "1 artifact waits for a person: `minibert-mirror handoff`" in both
+    assert both.count("waiting for you: ") == both.count("waiting for you: little-berts-tensorflow-all@") == 1
     assert f"{unpublished} (no address was ever published)" in here("pull", "-n", "little-berts-pytorch-all").out
     assert "2 bundles wait for a person: " in here("status", "kind=bundle").err
     assert re.search(f"^{unpublished} .*was never published", here("status", "kind=bundle").out, re.M)
+
+
+def test_a_pull_lists_what_waits_with_link_code_what_should_come_and_the_command(here: Command) -> None:
+    told = here("pull", "bert-tiny@baidu-pytorch", "bert-tiny@google")
+    (share,) = here("handoff", "bert-tiny@baidu-pytorch", "--json").rows
+    at = told.out.splitlines().index("waiting for you: bert-tiny@baidu-pytorch")
+    assert told.out.splitlines()[at + 1 :] == [
+        f"    {share['url']}  code lnyy",
+        "    should come: pytorch, 39 to 46 tensors, 16.1 KiB to 4.0 MiB",
+        "when it has come: minibert-mirror ingest ~/Downloads",
+    ]
+    assert share["url"].endswith("/s/19b1x0yJafaTcLa5qBysjEQ?pwd=lnyy")
+    assert (share["command"], share["expected"]["tensors"]) == ("minibert-mirror ingest ~/Downloads", [39, 46])
+    assert here("pull", "bert-tiny", "--json").rows[-1]["waiting"][0] == share
+    assert share in [row.get("waiting") for row in here("pull", "bert-tiny", "--dry-run", "--json").rows]
+    assert here("pull", "bert-tiny@baidu-pytorch", "--quiet").out == ""
+    # Many are counted: each has its place in the list of what waits.
+    many = here("pull", "source=baidu-pytorch").out
+    assert "24 artifacts wait for a person: `minibert-mirror handoff` has links" in many
+    assert many.endswith("then: minibert-mirror ingest ~/Downloads\n")
+    assert len(here("pull", "source=baidu-pytorch", "--json").rows[-1]["waiting"]) == 24
+
+
+def test_a_share_whose_copy_is_here_waits_for_nobody(here: Command, outside: Server, tmp_path: Path) -> None:
+    assert isinstance(outside.world, World)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name, content in outside.world.handoffs["9b1x0yJafaTcLa5qBysjEQ"].items():
+        (copy / name).write_bytes(bytes(content.data))
+    here("ingest", str(copy))
+    told = here("pull", "bert-tiny@baidu-pytorch", "--strict")
+    assert "waiting" not in told.out
+    assert here("pull", "bert-tiny@baidu-pytorch", "--json").rows[-1]["waiting"] == []
+    assert "wait " not in here("pull", "bert-tiny@baidu-pytorch", "--dry-run").out
+    left = here("pull", "bert-tiny", "--json", "--strict", code=8).rows[-1]["waiting"]
+    assert [one["artifact"] for one in left] == ["bert-tiny@baidu-tensorflow"]
 
 
 def test_strict_tells_by_its_exit_code_that_a_person_is_waited_for(here: Command) -> None:
