@@ -45,9 +45,11 @@ class Corroboration(NamedTuple):
         """What it is, as a clause."""
         if self.how == "tensors":
             return f"corroborated by tensors of {self.by}"
+        one = self.differ == 1
         if self.how == "encoder":
-            return f"encoder corroborated by {self.by}; {self.differ} tensors of the heads differ"
-        return f"differs from {self.by} in {self.differ} tensors"
+            of_heads = "tensor of the heads differs" if one else "tensors of the heads differ"
+            return f"encoder corroborated by {self.by}; {self.differ} {of_heads}"
+        return f"differs from {self.by} in {self.differ} {'tensor' if one else 'tensors'}"
 
 
 def corroborations(

@@ -215,13 +215,15 @@ class Expert:
         if vote is None:
             return None
         shared, model = len(vote.shared), vote.holder.model
-        text = f"{shared} of {total} tensors are {self._label(model)}'s, as in {vote.holder.name}; not {_parts(vote)}"
+        are = f"tensors {'is' if shared == 1 else 'are'} {self._label(model)}'s"
+        text = f"{shared} of {total} {are}, as in {vote.holder.name}; not {_parts(vote)}"
         return one._replace(likely=Likely.PARTLY, text=text, model=model, votes=(shared, total))
 
     def _shaped(self, found: Canonical, one: Identified) -> Identified:
         """Return what is known of weights, with what their shapes show."""
         if not found.family:
-            return one._replace(text=f"{len(found.tensors)} tensors of no family that is known here")
+            count = len(found.tensors)
+            return one._replace(text=f"{count} tensor{'' if count == 1 else 's'} of no family that is known here")
         one = one._replace(family=found.family)
         try:
             sizes = Sizes.from_shapes(found, found.family)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mirror.cli.miniature import clear, write_catalog
-from mirror.cli.output import brief, emit, json_option, paint, quiet_option, remark, say, size, table
+from mirror.cli.output import brief, emit, json_option, many, paint, quiet_option, remark, say, size, table
 from mirror.errors import IntegrityError, StoreError
 from mirror.interrupt import STOPPED
 
@@ -280,7 +280,9 @@ def _in_what(one: Compared) -> str:
         return f"its numbers are those of {one.whose[0]}"
     (cause, count), *_ = Counter(each.cause for each in one.differences).most_common(1)
     largest = max(each.largest or 0.0 for each in one.differences if each.cause == cause)
-    return f"{count} tensors differ by up to {largest:.2g}" + (f": {cause}" if cause else "")
+    return f"{many(count, 'tensor')} {'differs' if count == 1 else 'differ'} by up to {largest:.2g}" + (
+        f": {cause}" if cause else ""
+    )
 
 
 def _print_levels(mirror: Mirror) -> None:

@@ -114,7 +114,7 @@ def handoff_object(one: Waiting) -> dict[str, Any]:
 
 def _row(one: Waiting) -> tuple[str, ...]:
     here = paint(f"✓ {one.arrived}", fg="green") if one.arrived else "-"
-    return (one.artifact, one.url or "never published", one.code or "-", should_come(one), here)
+    return (one.artifact, one.url or "never published", one.code or "none", should_come(one), here)
 
 
 def should_come(one: Waiting) -> str:
@@ -123,6 +123,8 @@ def should_come(one: Waiting) -> str:
     told = ["/".join(come.formats)]
     if come.tensors is not None:
         told.append(f"{come.tensors[0]} to {come.tensors[1]} tensors")
+    if one.bundle:
+        told.append("what other shares have")
     if listed := holds(one.probed) if one.probed is not None else "":
         return f"{', '.join(told)}: {listed}"
     if come.smallest is not None:

@@ -72,6 +72,8 @@ def _should_come(one: Waiting) -> Iterator[str]:
     yield "/".join(come.formats)
     if come.tensors is not None:
         yield f"{come.tensors[0]} – {come.tensors[1]} tensors · 张量"
+    if one.bundle:
+        yield "what other shares have · 与其他分享的内容相同"
     if one.probed is not None and one.probed.files:
         yield holds(one.probed)
     elif come.smallest is not None:

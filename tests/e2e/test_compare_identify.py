@@ -332,7 +332,7 @@ def test_what_is_unknown_is_said_and_why_and_is_no_failure(there: Command, tmp_p
         archive.writestr("README", "hello")
     assert identified(there, tmp_path / "empty.zip")["text"] == "an archive without weights"
     (tmp_path / "other").write_bytes(writer.write([Named("conv.weight", np.ones((2, 2), "<f4"))]))
-    assert identified(there, tmp_path / "other")["text"] == "1 tensors of no family that is known here"
+    assert identified(there, tmp_path / "other")["text"] == "1 tensor of no family that is known here"
     there("identify", str(tmp_path / "nowhere"), code=2)
 
 

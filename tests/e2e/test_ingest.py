@@ -10,6 +10,7 @@ import lzma
 import pickle
 import queue
 import random
+import re
 import signal
 import tarfile
 import threading
@@ -229,6 +230,15 @@ def test_tensors_of_a_better_known_copy_corroborate_and_others_do_not(
     assert said.startswith("differs from bert-small@google/")
 
 
+def test_a_copy_that_differs_from_a_better_known_one_says_so(here: Command, shares: Shares, tmp_path: Path) -> None:
+    weights = bytearray(shares["bert-tiny@baidu-pytorch"]["pytorch_model.bin"])
+    weights[-40] ^= 1
+    here("ingest", str(put(tmp_path / "x", {"tiny.bin": bytes(weights)})))  # by its shape: nothing is here yet
+    here("pull", "bert-tiny@google", "--quiet")
+    (status,) = here("status", "bert-tiny@baidu-pytorch", "--json").rows
+    assert re.fullmatch(r"differs from bert-tiny@google/\S+ in 1 tensor", status["tensors"][0])
+
+
 def test_a_file_that_was_promised_is_that_file_and_a_hub_s_cache_needs_no_download(
     here: Command, upstream: Server, catalog: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -411,6 +421,12 @@ def test_the_list_has_links_codes_and_what_should_come(here: Command, tmp_path: 
     assert "39 – 46 tensors · 张量" in text
     assert "<script" not in text
     assert json.dumps("http://") not in text
+
+
+def test_what_was_never_published_and_what_repeats_others_is_said_in_its_row(here: Command) -> None:
+    never, bundle = here("handoff", "kind=bundle").out.splitlines()[1:]
+    assert re.split("  +", never)[1:] == ["never published", "none", "pytorch, what other shares have", "-"]
+    assert re.split("  +", bundle)[2:] == ["uyul", "tensorflow, what other shares have", "-"]
 
 
 def test_the_page_counts_what_a_person_needs_and_a_bundle_is_not_of_it(
