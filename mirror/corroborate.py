@@ -41,6 +41,11 @@ class Corroboration(NamedTuple):
     how: str
     differ: int
 
+    @property
+    def differs_from(self) -> str | None:
+        """The artifact whose numbers these should be and are not; None where at least the encoder is the same."""
+        return self.by.partition("/")[0] if self.how == "none" else None
+
     def __str__(self) -> str:
         """What it is, as a clause."""
         if self.how == "tensors":

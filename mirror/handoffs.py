@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.catalog.counts import compute
 from mirror.compare.structure import tensor_counts
+from mirror.corroborate import corroborations
 from mirror.load.naming import brings_weights
 from mirror.probe.memory import Memory
 from mirror.promised import known_of
 from mirror.sources.baidu_pan import hand_off
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from mirror.catalog import Artifact, Model
+    from mirror.catalog import Artifact, Catalog, Model
+    from mirror.corroborate import Corroboration
     from mirror.ledger import Reader
     from mirror.probe import Probed
 
@@ -60,6 +62,7 @@ class Waiting(NamedTuple):
         bundle: Whether it repeats what other shares have.
         steps: What the person does, one sentence each.
         probed: What a probe settled last: alive or dead, when, and names and sizes; None where none did.
+        corroboration: What better known weights of the model say of those that are held, where it was asked.
     """
 
     artifact: str
@@ -71,11 +74,17 @@ class Waiting(NamedTuple):
     bundle: bool
     steps: tuple[str, ...]
     probed: Probed | None
+    corroboration: tuple[Corroboration, ...] = ()
 
     @property
     def is_open(self) -> bool:
         """Whether there is an address and nothing has come of it yet."""
         return self.url is not None and not self.arrived
+
+    @property
+    def differs_from(self) -> str | None:
+        """The artifact whose numbers the held weights should have, and have not; None where nothing is known of it."""
+        return next((one.differs_from for one in self.corroboration if one.differs_from), None)
 
     @property
     def is_needed(self) -> bool:
@@ -110,6 +119,17 @@ def waiting(artifacts: Iterable[Artifact], reader: Reader | None) -> Iterator[Wa
             (*steps.steps, _COMMAND) if steps.url else steps.steps,
             memory.of_artifact(artifact),
         )
+
+
+def corroborated(found: Sequence[Waiting], catalog: Catalog, reader: Reader | None) -> list[Waiting]:
+    """Return shares with what better known weights of ``catalog`` say of those that have come.
+
+    Raises:
+        LedgerError: The ledger cannot be read.
+    """
+    arrived = {one.artifact for one in found if one.arrived}
+    said = corroborations(catalog, reader, arrived) if reader is not None and arrived else {}
+    return [one._replace(corroboration=tuple(said.get(one.artifact, ()))) for one in found]
 
 
 def expected(artifact: Artifact) -> Expected:

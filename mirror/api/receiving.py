@@ -28,14 +28,20 @@ class Receiving(Base):
             SelectorError: A selector is malformed or names nothing.
             LedgerError: The ledger cannot be read.
         """
-        from mirror.handoffs import waiting
+        from mirror.handoffs import corroborated, waiting
 
         with self.reader() as reader:
-            return list(waiting(self._selected(selectors), reader))
+            return corroborated(list(waiting(self._selected(selectors), reader)), self.catalog, reader)
 
     def _still_wait(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return those of ``names`` that wait for a person: nothing of them has come, if they were ever published."""
-        return tuple(one.artifact for one in self.handoffs(*names) if one.is_open or one.url is None) if names else ()
+        if not names:
+            return ()
+        from mirror.handoffs import waiting
+
+        with self.reader() as reader:
+            found = waiting(map(self.catalog.artifact, names), reader)
+            return tuple(one.artifact for one in found if one.is_open or one.url is None)
 
     def look_through(self, *paths: str | Path, named: str | None = None) -> Plan:
         """Return what ``ingest`` would do with these files and folders; nothing is changed.

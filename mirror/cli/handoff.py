@@ -107,6 +107,7 @@ def handoff_object(one: Waiting) -> dict[str, Any]:
         **one._asdict(),
         "expected": one.expected._asdict(),
         "probed": None if one.probed is None else probed_object(one.probed),
+        "corroboration": [said._asdict() for said in one.corroboration],
         "open": one.is_open,
         "command": one.command,
     }
@@ -114,6 +115,8 @@ def handoff_object(one: Waiting) -> dict[str, Any]:
 
 def _row(one: Waiting) -> tuple[str, ...]:
     here = paint(f"✓ {one.arrived}", fg="green") if one.arrived else "-"
+    if one.differs_from:
+        here += paint(f", differs from {one.differs_from}", fg="yellow")
     return (one.artifact, one.url or "never published", one.code or "none", should_come(one), here)
 
 

@@ -22,6 +22,7 @@ ul { list-style: none; padding: 0; display: grid; gap: 1rem }
 ul { grid-template-columns: repeat(auto-fill, minmax(24rem, 1fr)) }
 li { border: 1px solid #8886; border-radius: .5rem; padding: 1rem; display: flex; gap: 1rem; align-items: flex-start }
 li.here { opacity: .55 }
+li.differs { border-color: #d60 }
 svg { background: #fff; border-radius: .25rem; flex: none; width: 7rem; height: 7rem }
 h2 { font-size: 1rem; margin: 0; overflow-wrap: anywhere }
 p { margin: .25rem 0; overflow-wrap: anywhere }
@@ -55,12 +56,14 @@ def page(shares: Sequence[Waiting]) -> str:
 def _item(one: Waiting) -> str:
     url = one.url or ""
     code = f"<p>code · 提取码 <code>{escape(one.code)}</code></p>" if one.code else ""
-    mark = f"<p>✓ {one.arrived} here · 已收到</p>" if one.arrived else ""
+    differs = f"<br>differs from · 不同于 {escape(one.differs_from)}" if one.differs_from else ""
+    mark = f"<p>✓ {one.arrived} here · 已收到{differs}</p>" if one.arrived else ""
     if one.probed is not None:
         mark += f"<p>{escape(_WORDS[one.probed.outcome.value])}, {one.probed.at:%Y-%m-%d}</p>"
+    state = "open" if one.is_open else "differs" if one.differs_from else "here"
     picture = segno.make(url, micro=False, error="m").svg_inline(scale=3, border=2, omitsize=True)
     return (
-        f'<li class="{"open" if one.is_open else "here"}">{picture}<div><h2>{escape(one.artifact)}</h2>'
+        f'<li class="{state}">{picture}<div><h2>{escape(one.artifact)}</h2>'
         f'<p><a href="{escape(url)}" rel="noreferrer noopener" target="_blank">{escape(url)}</a></p>{code}'
         f"<p>{'<br>'.join(map(escape, _should_come(one)))}</p>{mark}</div></li>\n"
     )

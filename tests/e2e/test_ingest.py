@@ -237,6 +237,19 @@ def test_a_copy_that_differs_from_a_better_known_one_says_so(here: Command, shar
     here("pull", "bert-tiny@google", "--quiet")
     (status,) = here("status", "bert-tiny@baidu-pytorch", "--json").rows
     assert re.fullmatch(r"differs from bert-tiny@google/\S+ in 1 tensor", status["tensors"][0])
+    assert re.search(r"  ✓ 1, differs from bert-tiny@google$", here("handoff", "bert-tiny@baidu-pytorch").out, re.M)
+    (row,) = here("handoff", "bert-tiny@baidu-pytorch", "--json").rows
+    ((said, known),) = ((one["how"], one["by"]) for one in row["corroboration"])
+    assert (said, known.partition("/")[0]) == ("none", "bert-tiny@google")
+    here("handoff", "--html", str(tmp_path / "page.html"))
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert re.findall("<p>✓.*?</p>", text) == ["<p>✓ 1 here · 已收到<br>differs from · 不同于 bert-tiny@google</p>"]
+    assert '<li class="differs">' in text
+    # One that does not differ needs no word.
+    here("ingest", str(put(tmp_path / "y", shares["bert-tiny@baidu-tensorflow"])))
+    assert re.search(r"  ✓ [0-9]+$", here("handoff", "bert-tiny@baidu-tensorflow").out, re.M)
+    (row,) = here("handoff", "bert-tiny@baidu-tensorflow", "--json").rows
+    assert [one["how"] for one in row["corroboration"]] == ["tensors"]
 
 
 def test_a_file_that_was_promised_is_that_file_and_a_hub_s_cache_needs_no_download(

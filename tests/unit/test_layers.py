@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"catalog", "store", "ledger", "formats", "compare", "load", "prove", "likeness", "recheck", "verify"},
     "corroborate": VALUES | {"catalog", "ledger", "likeness"},
     "probe": VALUES | {"catalog", "ledger", "sources"},
-    "handoffs": VALUES | {"promised", "catalog", "compare", "ledger", "load", "sources", "probe"},
+    "handoffs": VALUES | {"promised", "catalog", "compare", "corroborate", "ledger", "load", "sources", "probe"},
     "ingest": VALUES
     | {
         "probe",
