@@ -63,7 +63,7 @@ def _waits(found: list[ArtifactStatus]) -> str:
     bundles = sum(one.waits and one.bundle for one in found)
     others = sum(one.waits and not one.bundle for one in found)
     if not others:
-        return f"{many(bundles, 'bundle')} {'waits' if bundles == 1 else 'wait'} for a person" if bundles else ""
+        return ""
     also = f", and so {'does' if bundles == 1 else 'do'} {many(bundles, 'bundle')} of the same" if bundles else ""
     return for_a_person(others) + also
 
