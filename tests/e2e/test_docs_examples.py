@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 from mirror.compare.digest import digests, roots
 from mirror.compare.names import canonical
@@ -17,12 +19,22 @@ from mirror.drive.settings import FOLDER, TOKENS
 from mirror.formats.checkpoint import Checkpoint, Tensor
 from mirror.sources.baidu_open.oauth import App, Tokens
 from mirror.upstream.server import Server
-from mirror.upstream.world import build_world
+from mirror.upstream.world import World, build_world
+from tests.command import ROOT, Command, fresh_command, in_mirror
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[2]
+#: Pages whose consoles are about shares: each console is a day of its own, with Google's copy held.
+PAGES = ("baidu-pan.md", "probe.md")
+#: What is another whenever a command runs, and how it is written to be compared.
+CHANGING = {
+    r"\d{4}-\d\d-\d\d([ T])\d\d:\d\d": r"DATE\1TIME",
+    r"(TIME):\d\d": r"\1",
+    r"in \d+\.\d s": "in N s",
+    r"(the code  )[0-9a-z]{8}": r"\1CODE",
+    r", reflinked$": ", copied",  # as the file system of whoever runs it can
+}
 
 
 def python_blocks(page: Path) -> str:
@@ -97,3 +109,76 @@ def test_the_digest_of_the_page_on_verification_is_ours() -> None:
     assert [one.leaf for one in found] == names["lines"]
     assert roots(found)["all"] in code
     assert roots(found)["pooler"] in code
+
+
+def consoles() -> Iterator[str]:
+    for page in PAGES:
+        yield from re.findall(r"```console\n(.*?)```", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def comparable(text: str) -> list[str]:
+    for changing, written in CHANGING.items():
+        text = re.sub(changing, written, text, flags=re.MULTILINE)
+    return text.splitlines()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("console", dict.fromkeys(consoles()))
+def test_the_pages_on_shares_show_what_is_printed(tmp_path: Path, console: str) -> None:
+    """Results stand there whole and in order; of what goes to stderr, what stands there is said."""
+    world = build_world(0, 1)
+    with Server(world) as server:
+        here = at_a_share_s_door(tmp_path, server, asks_it=" probe " in console)
+        if " pull bert-tiny" not in console:
+            here("pull", "bert-tiny@google", "--quiet")
+        for command in re.split(r"^\$ ", console, flags=re.MULTILINE)[1:]:
+            line, _, shown = command.partition("\n")
+            if line.startswith("minibert-mirror "):
+                out, err = (comparable(as_at_baidu(text, server, here)) for text in typed(here, line, world))
+                assert [told for told in comparable(shown) if told not in err] == out, line
+
+
+def at_a_share_s_door(folder: Path, server: Server, *, asks_it: bool) -> Command:
+    """Return the command in a mirror beside a browser's downloads, an app's folder, and shares under Baidu's address.
+
+    Whoever ``asks_it`` gets the shares' true address: no command asks Baidu here.
+    """
+    world = server.world
+    assert isinstance(world, World)
+    catalog = json.dumps(world.catalog(server))
+    if not asks_it:
+        catalog = catalog.replace(server.url("pan"), "https://pan.baidu.com")
+    here = in_mirror(fresh_command(folder), folder / "mirror", server, json.loads(catalog))
+    downloads = Path(here.env["HOME"], "Downloads")
+    downloads.mkdir()
+    for name, content in world.handoffs["9b1x0yJafaTcLa5qBysjEQ"].items():
+        world.open.put(f"/apps/minibert/BERT-Tiny/{name}", bytes(content.data))
+        if name.endswith(".bin"):
+            (downloads / "pytorch_model(1).bin").write_bytes(bytes(content.data))
+    world.open.grants.register("key", "secret", "minibert")
+    given = {"APP_KEY": "key", "SECRET_KEY": "secret", "APP_NAME": "minibert"}
+    bases = {"PAN_BASE": server.url("pan"), "OPENAPI_BASE": server.url("openapi")}
+    return here.at(here.cwd, **{f"MINIBERT_MIRROR_BAIDU_{name}": value for name, value in (given | bases).items()})
+
+
+def typed(here: Command, line: str, world: World) -> tuple[str, str]:
+    """Run a line as somebody types it, who also types a login's code at Baidu; return stdout and stderr."""
+    words = [word.replace("~", here.env["HOME"]) for word in shlex.split(line)[1:]]
+    if words != ["baidu", "login"]:
+        done = here(*words)
+        return done.out, done.err
+    process = here.start(*words)
+    assert process.stdout is not None
+    code = process.stdout.readline()
+    world.open.grants.approve(code.split()[-1])
+    out, err = process.communicate(timeout=60)
+    return code + out, err
+
+
+def as_at_baidu(text: str, server: Server, here: Command) -> str:
+    """Return what was printed as it would be with the true addresses, in columns of their width, and at home."""
+    pan, real = server.url("pan").removeprefix("http://"), "pan.baidu.com"
+    if f" {pan}/s/" in text:
+        text = text.replace(pan, real).replace("share" + " " * (len(pan) - len(real)), "share", 1)
+    text = text.replace(server.url("openapi"), "https://openapi.baidu.com")
+    return text.replace(here.env["HOME"], "/home/you")
