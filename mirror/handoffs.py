@@ -78,7 +78,7 @@ class Waiting(NamedTuple):
 
     @property
     def is_open(self) -> bool:
-        """Whether there is an address and nothing has come of it yet."""
+        """Whether there is an address, and no weights have come of it yet."""
         return self.url is not None and not self.arrived
 
     @property
