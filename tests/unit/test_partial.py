@@ -9,7 +9,8 @@ import pytest
 
 from mirror.errors import BusyError, StoreError
 from mirror.store import Partial, Span, Store, partial_key
-from mirror.store.content import WRITEBACK
+from mirror.store.content import NOTED_EVERY, WRITEBACK
+from mirror.store.spans import decode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,6 +136,32 @@ def test_threads_may_write_different_spans_at_once(store: Store) -> None:
     for thread in threads:
         thread.join()
     assert partial.commit(hashlib.sha256(data).hexdigest()).path.read_bytes() == data
+
+
+def lost_by_a_kill(store: Store, partial: Partial) -> int:
+    """Return how many written bytes a process that is killed now would leave unnoted."""
+    raw = (store.root / "partial" / KEY / "spans").read_bytes()
+    noted = decode(raw, held=partial.path.stat().st_size)
+    return sum(span.done for span in partial.spans) - sum(span.done for span in noted)
+
+
+def test_of_all_spans_together_a_kill_loses_half_a_mebibyte_or_half_a_second(tmp_path: Path) -> None:
+    now = [0.0]
+    store = Store(tmp_path / "cache", clock=lambda: now[0])
+    partial, step, piece = store.partial(KEY), 4 << 20, bytes(100_000)
+    partial.restart(8 * step, [(start, start + step) for start in range(0, 8 * step, step)])
+    for turn in range(20):
+        for index in range(8):
+            partial.write(index, index * step + turn * len(piece), piece)
+            assert lost_by_a_kill(store, partial) < NOTED_EVERY
+    now[0] += 10
+    for index in range(8):
+        partial.write(index, index * step + 20 * len(piece), b"some")
+    assert lost_by_a_kill(store, partial) == 7 * 4
+    now[0] += 0.6
+    partial.write(0, 20 * len(piece) + 4, b"more")
+    assert lost_by_a_kill(store, partial) == 0
+    partial.forget()
 
 
 def test_a_span_may_be_cut_while_it_is_being_written(store: Store) -> None:
