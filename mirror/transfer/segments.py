@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from mirror.errors import ConnectionDroppedError, ImpostorError, SourceError, StoreError
 from mirror.stopping import TransferStopped
 from mirror.transfer.events import Advanced
-from mirror.transfer.ring import BUFFER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +22,10 @@ if TYPE_CHECKING:
     from mirror.transfer.course import Course
     from mirror.transfer.request import Tap
     from mirror.wire import Validator
+
+#: Bytes that a further connection has in hand until it writes them. What all have, the first one's buffer, and
+#: what is written and not noted yet are what a kill costs: less than one block of 1 MiB.
+IN_HAND = 32 << 10
 
 
 class Helpers:
@@ -135,7 +138,7 @@ class _Helper:
     def __init__(self, helpers: Helpers) -> None:
         host = helpers._course.host  # noqa: SLF001 - one thing in two classes
         self.thread = threading.Thread(target=helpers.work, args=(self, host), name="range", daemon=True)
-        self.buffer = memoryview(bytearray(BUFFER))
+        self.buffer = memoryview(bytearray(IN_HAND))
         self.flowing = False
         self.cancelled = False
         self._tap: Tap | None = None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mirror.digests import BLOCK
 from mirror.errors import (
     BusyError,
     ChangedError,
@@ -22,7 +23,11 @@ from mirror.errors import (
 )
 from mirror.model import Authority, Claim, Digest, Level
 from mirror.stopping import TransferStopped
+from mirror.store.content import NOTED_EVERY
 from mirror.transfer import Advanced, Done, Failed, Restarted, Started, Waiting, account_of, key_of
+from mirror.transfer.policy import Policy
+from mirror.transfer.ring import BUFFER
+from mirror.transfer.segments import IN_HAND
 from mirror.wire import Validator
 from tests.transfer_world import OTHER, URL, Act, Bench
 
@@ -445,3 +450,7 @@ def test_a_source_that_only_fails_is_given_up_with_its_own_error(bench: Bench, e
         bench.fetch(bench.file("sha256"))
     assert len(bench.origin.asked) <= 6
     assert OTHER not in bench.openers.origins
+
+
+def test_what_is_in_hand_and_not_noted_is_less_than_a_block_with_every_connection_there_may_be() -> None:
+    assert NOTED_EVERY + BUFFER + (Policy().max_ranges - 1) * IN_HAND < BLOCK
