@@ -7,7 +7,7 @@ import io
 import json
 import zipfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mirror.api import Mirror
 from mirror.upstream.objects import Validators
@@ -19,6 +19,8 @@ from tests.faults.pulling import MIB, assert_mirror_sound, assert_nothing_left, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from mirror.upstream.journal import Exchange
 
 COMMIT = "30b0a37ccaaa32f332884b96992754e246e48c5f"
 
@@ -70,10 +72,31 @@ class Fleet:
         assert {blob.sha256 for blob in mirror.store.iter_blobs()} == set(held.values())
         assert {one.verdict.status.value for one in mirror.verify()} == {"intact"}
 
-    def sent(self, name: str) -> int:
-        """Return the bytes that went over the wire for addresses that end with ``name``."""
+    def bodies(self, name: str) -> list[Exchange]:
+        """Return the exchanges that gave bytes of addresses that end with ``name``."""
         found = [one for one in self.server.requests() if one.status in {200, 206} and "/api/" not in one.path]
-        return sum(one.sent for one in found if one.path.endswith(name) or name in one.query)
+        return [one for one in found if one.path.endswith(name) or name in one.query]
+
+    def sent(self, name: str) -> int:
+        """Return the bytes that went over the wire for them."""
+        return sum(one.sent for one in self.bodies(name))
+
+    def kept(self, name: str) -> int:
+        """Return the bytes that are here of a large file, whatever became of the process that fetched them."""
+        (data,) = (data for path, data in self.truth.items() if path.endswith(f"/{name}"))
+        if self.mirror.store.find(sha256(data)) is not None:
+            return len(data)
+        partials = {read_json(one.path / "journal.json").get("url"): one for one in self.mirror.store.iter_partials()}
+        return sum(one.held for url, one in partials.items() if url and name in url)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file; an empty one when there is none."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def zipped(seed: int) -> bytes:
