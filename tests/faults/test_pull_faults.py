@@ -58,6 +58,8 @@ def cases(*lanes: str) -> list[Any]:
     ]
 
 
+#: Seconds that a busy machine gets to answer where no fault is to be found out.
+PATIENT = 20.0
 RESUMED = pytest.mark.parametrize("resumed", [False, True], ids=["fresh", "resumed"])
 
 
@@ -66,7 +68,7 @@ def cut_short(stand: Stand) -> None:
     dead = {"fault": "status", "code": 500, "times": "always"}
     cut = {"fault": "cut_after", "bytes": CUT[stand.lane.large]}
     stand.server.faults.add(f"*{stand.lane.path}", [cut, dead])
-    outcome = stand.pull(retries=0)
+    outcome = stand.pull(retries=0, stall=PATIENT)
     assert len(outcome.problems) == 1
     if stand.lane.resumes:
         assert [state.held for state in stand.mirror.store.iter_partials()] == [CUT[True]]
@@ -92,7 +94,7 @@ def assert_as_good_as_can_be(stand: Stand, fault: Fault, outcome: Outcome) -> bo
 def assert_goes_on(stand: Stand, fault: Fault) -> None:
     """The fault is gone: the next pull ends right, and nothing is left behind."""
     stand.server.faults.clear()
-    again = stand.pull()
+    again = stand.pull(stall=PATIENT)
     assert again.problems == []
     assert_as_good_as_can_be(stand, fault, again)
     assert_nothing_left(stand.mirror)
