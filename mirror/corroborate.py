@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from mirror.likeness import VOUCHED, Likeness
-from mirror.model import Level
+from mirror.likeness import Likeness
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -60,25 +59,21 @@ class Corroboration(NamedTuple):
 def corroborations(
     catalog: Catalog, reader: Reader, artifacts: Collection[str] | None = None
 ) -> dict[str, list[Corroboration]]:
-    """Return what is known of held first-seen weights of ``artifacts``, of all when None, by artifact.
+    """Return what is known of held weights for which nobody vouches, of ``artifacts`` or all, by artifact.
 
     Raises:
         LedgerError: The ledger cannot be read.
     """
-    states = {
-        (state.artifact, state.path): state
-        for state in reader.files()
-        if state.state == "held" and state.level is not None
-    }
-    held = [one for one in Likeness(catalog, reader).holders if _key(one) in states]
+    held = {(state.artifact, state.path) for state in reader.files() if state.state == "held" and state.level}
+    likeness = Likeness(catalog, reader)
     vouching: dict[str, list[Holder]] = {}
-    for one in held:
-        if states[_key(one)].level in VOUCHED:
+    for one in likeness.holders:
+        if likeness.vouches(one):
             vouching.setdefault(one.model, []).append(one)
     found: dict[str, list[Corroboration]] = {}
-    for one in held:
-        wanted = artifacts is None or one.artifact in artifacts
-        if wanted and states[_key(one)].level == Level.FIRST_SEEN and (others := vouching.get(one.model)):
+    for one in likeness.holders:
+        wanted = _key(one) in held and (artifacts is None or one.artifact in artifacts)
+        if wanted and not likeness.vouches(one) and (others := vouching.get(one.model)):
             found.setdefault(one.artifact, []).append(_judged(one, others, reader))
     return found
 

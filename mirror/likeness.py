@@ -14,14 +14,12 @@ from mirror.model import Level
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Set
 
-    from mirror.catalog import Catalog, Model, PinnedFile
+    from mirror.catalog import Artifact, Catalog, Model, PinnedFile
     from mirror.compare.digest import TensorDigest
     from mirror.compare.sizes import Sizes
     from mirror.ledger import Reader, WeightsRow
 
-#: Levels of files for which somebody but ourselves vouches.
-VOUCHED = frozenset({Level.PINNED, Level.ATTESTED, Level.CHECKED})
-_ALL = "all"
+_ALL, _CORE = "all", "core"
 #: Sources whose word on a model's numbers counts first; others follow in the catalog's order.
 _FIRST = ("google", "huggingface")
 #: Families of the catalog whose tensors have the names of each of ours; TinyBERT's may lack what sets it apart.
@@ -150,34 +148,59 @@ class Likeness:
         Where a publisher vouches for some, those that were only seen first and have other numbers are not:
         an altered file that somebody brought must not speak for the next one.
         """
-        vouched: dict[str, set[str | None]] = {}
-        for one in self.holders:
-            if self._vouches(one):
-                vouched.setdefault(one.model, set()).add(one.row.roots.get(_ALL))
+        roots = self._vouched(_ALL)
         return tuple(
-            one
-            for one in self.holders
-            if self._vouches(one) or one.model not in vouched or one.row.roots.get(_ALL) in vouched[one.model]
+            one for one in self.holders if one.model not in roots or one.row.roots.get(_ALL) in roots[one.model]
         )
 
-    def outvoted(self, artifact: str) -> bool:
-        """Whether weights of an artifact are or were held, and none of them is believed.
+    def vouches(self, one: Holder) -> bool:
+        """Whether somebody but ourselves vouches for weights: our own lock of what a person brought is no publisher.
 
         Raises:
             LedgerError: The ledger cannot be read.
         """
-        return any(one.artifact == artifact for one in self.holders) and not any(
-            one.artifact == artifact for one in self.voters
+        return (one.artifact, one.path.partition("!")[0]) in self._vouching
+
+    def is_vouched_for(self, model: str) -> bool:
+        """Whether a publisher vouches for weights of a model that were read here; raises as ``vouches``."""
+        return model in self._vouched(_ALL)
+
+    def outvoted(self, artifact: str) -> frozenset[str]:
+        """Return the paths of an artifact's weights that have other numbers than those a publisher vouches for.
+
+        Other heads on the same encoder are no other numbers. Raises as ``vouches``.
+        """
+        roots = self._vouched(_CORE)
+        ours = [one for one in self.holders if one.artifact == artifact]
+        return frozenset(
+            one.path.partition("!")[0]
+            for one in ours
+            if one.model in roots and one.row.roots.get(_CORE) not in roots[one.model]
         )
 
-    def _vouches(self, one: Holder) -> bool:
-        return (one.artifact, one.path.partition("!")[0]) in self._vouched
+    def _vouched(self, group: str) -> Mapping[str, set[str | None]]:
+        """Return the digests of a group of tensors that publishers vouch for, by model."""
+        found: dict[str, set[str | None]] = {}
+        for one in self.holders:
+            if self.vouches(one):
+                found.setdefault(one.model, set()).add(one.row.roots.get(group))
+        return found
 
     @cached_property
-    def _vouched(self) -> Set[tuple[str, str]]:
+    def _vouching(self) -> Set[tuple[str, str]]:
         """Artifact and path of every file for which somebody but ourselves vouches."""
-        files = self._reader.files() if self._reader is not None else ()
-        return {(file.artifact, file.path) for file in files if file.level in VOUCHED}
+        found = set()
+        for file in self._reader.files() if self._reader is not None else ():
+            artifact = self._catalog.by_artifact.get(file.artifact)
+            brought = artifact is None or artifact.waits_for_person
+            pinned = file.level == Level.PINNED and (not brought or self._is_pinned(artifact, file.path))
+            if pinned or file.level in {Level.ATTESTED, Level.CHECKED}:
+                found.add((file.artifact, file.path))
+        return found
+
+    @staticmethod
+    def _is_pinned(artifact: Artifact | None, path: str) -> bool:
+        return artifact is not None and any(file.path == path and file.sha256 for file in artifact.files)
 
     def with_root(self, group: str, root: str) -> list[Holder]:
         """Return the voters of which a group of tensors has this digest, the best to name first.

@@ -182,7 +182,10 @@ class Mirror(Judging, Keeping, Driving, Probing):
             bad = reader.loaded.unsound() if reader is not None else set()
             for holding in reader.holdings(list(counts)) if reader is not None else ():
                 counts[holding.artifact].add(holding, bad)
-            unproved = [name for name, one in counts.items() if one.levels.get("first-seen")]
+            brought = {artifact.name for artifact in artifacts if artifact.waits_for_person}  # maybe pinned by a lock
+            unproved = [
+                name for name, one in counts.items() if one.levels.get("first-seen") or (one.held and name in brought)
+            ]
             if reader is not None and unproved:
                 from mirror.corroborate import corroborations
 

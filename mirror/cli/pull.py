@@ -198,9 +198,6 @@ def _print_plan(plan: Plan, waiting: Sequence[Waiting], *, as_json: bool) -> Non
         for t in plan.fetch
     ]
     lines += [f"record {'':>10}  {adoption.file} (its bytes are here)" for adoption in plan.adopt]
-    for one in waiting:
-        why = "a person must fetch it" if one.url else "no address was ever published"
-        lines.append(f"wait   {'':>10}  {one.artifact} ({why})")
     for line in lines[:_LINES]:
         say(line)
     if len(lines) > _LINES:
@@ -210,6 +207,7 @@ def _print_plan(plan: Plan, waiting: Sequence[Waiting], *, as_json: bool) -> Non
         f"to fetch: {many(len(plan.fetch), 'file')}, {size(plan.bytes_to_fetch)}{unknown}; "
         f"held: {many(plan.held_files, 'file')}, {size(plan.held_bytes)}"
     )
+    _tell_waiting(waiting)
 
 
 def _claims(file: RemoteFile) -> list[str]:
@@ -288,6 +286,10 @@ def _print_summary(outcome: Outcome, waiting: Sequence[Waiting], *, quiet: bool)
         say(f"… and {rest} more; `minibert-mirror why FILE` tells everything")
     for what, names in outcome.unchecked.items():
         say(f"{paint('unchecked', fg='yellow')} {what}: {and_more(names)}")
+    _tell_waiting(waiting)
+
+
+def _tell_waiting(waiting: Sequence[Waiting]) -> None:
     tell_waiting([one for one in waiting if one.url])
     for one in waiting:
         if not one.url:

@@ -78,9 +78,11 @@ class Session:
         Raises:
             LoginNeededError: The user says no, or nothing in time; or Baidu does not know the app.
             SourceError: Baidu is not reached.
+            UsageError: What is in the tokens' place is no file, or can be read by others.
             StoreError: The tokens cannot be kept.
         """
         app = self.settings.app
+        self._file.load()  # what could not be kept is not asked for
         device = oauth.device_code(self._platform, app)
         show(device)
         tokens = oauth.wait_for_user(self._platform, app, device, clock=self.now, sleep=self.sleep)

@@ -19,6 +19,7 @@ from mirror.ingest.cases import Cases
 from mirror.ingest.finds import finds, finds_of
 from mirror.ingest.plans import Left, Plan, Take
 from mirror.ingest.take import Link, Taken, listed, stored, take
+from mirror.sources.narrow import FORMATS, weight_format
 from mirror.sync import rows
 from mirror.transfer.receipt import account_of
 
@@ -118,9 +119,26 @@ def ingest(plan: Plan, rooms: Rooms, stop: threading.Event, link: Link = Link.AU
                 break
             taken = _taken(list(group), rooms, cases, ledger, done, link)
             if taken:
-                ledger.record([listed(artifact, taken, rooms.reader), *map(stored, taken)])
+                narrowed = _narrowed(artifact, taken, rooms)
+                ledger.record([listed(artifact, taken, rooms.reader, narrowed), *map(stored, taken)])
                 done.taken += taken
     return done
+
+
+def _narrowed(name: str, taken: list[Taken], rooms: Rooms) -> Sequence[str]:
+    """Return which formats are listed of an artifact: of a repository, a person maybe brought only a part.
+
+    Whoever pulls it asks for the rest then. What else a publisher has, the catalog says, or nobody.
+    """
+    before = next(iter(rooms.reader.holdings([name])), None) if rooms.reader is not None else None
+    if before is not None:
+        return before.narrowed or ()
+    artifact, locked = rooms.catalog.by_artifact.get(name), rooms.lock.listings.get(name)
+    paths = {one.judged.file.path for one in taken}
+    whole = locked is not None and paths.issuperset(file.path for file in locked.files)
+    if artifact is None or artifact.kind in {"baidu-pan", "http"} or whole:
+        return ()
+    return tuple(dict.fromkeys(filter(None, map(weight_format, sorted(paths))))) or FORMATS
 
 
 def _taken(group: list[Take], rooms: Rooms, cases: Cases, ledger: Ledger, done: Ingested, link: Link) -> list[Taken]:

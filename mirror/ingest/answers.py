@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mirror.errors import DiskFullError, StoreError
 from mirror.formats.sniff import ARCHIVES
-from mirror.ingest.beside import is_text, misfit, named_texts, shards_of
+from mirror.ingest.beside import broken_index, is_text, misfit, named_texts, shards_of
 from mirror.ingest.finds import REFUSED
 from mirror.ingest.matches import Matches
 from mirror.ingest.plans import Left, Plan, Take
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mirror.lock import Lock
     from mirror.store import Store
 
+_CUT_INDEX = "the index of the checkpoint beside it cannot be read: it is cut short, or damaged; fetch it again"
 _ALONE = "it comes along with weights, and none are beside it: give the folder that has both"
 _BARE = "the index of a checkpoint whose data are not beside it: fetch both, and keep them in one folder"
 
@@ -63,7 +64,12 @@ class Answers:
         self._matches = Matches(catalog, Likeness(catalog, reader), self._promises, scratch, named, self._answered)
 
     def is_known(self, sha256: str) -> bool:
-        """Whether somebody promised a file with these bytes, or it is held."""
+        """Whether somebody promised a file with these bytes, or it is held: then it is not opened.
+
+        What a person says that a file is has to be seen in it.
+        """
+        if self._named is not None and self._named.waits_for_person:
+            return False
         return bool(self._promises.promised.get(f"sha256:{sha256}")) or bool(self._promises.held.get(sha256))
 
     def plan(self, finds: Iterable[Find]) -> Plan:
@@ -84,11 +90,19 @@ class Answers:
                 folders.setdefault(find.folder, []).append(find)
         for beside in folders.values():
             self._answer(beside, plan)
+        self._empty(plan)
         wanted = [take for take in plan.takes if take.share is not None or self._is_wanted(take, plan)]
         alone = {take.find for take in plan.takes if take.find.asked} - {take.find for take in wanted}
         plan.left += [Left(find.name, "unknown", _ALONE) for find in sorted(alone, key=lambda one: one.name)]
         plan.takes = wanted
         return plan
+
+    def _empty(self, plan: Plan) -> None:
+        """Name the archives of which nothing was taken, and nothing said."""
+        told = [*(take.find.name for take in plan.takes), *(left.name for left in plan.left)]
+        for find in self._matches.archives.values():
+            if find.asked and not find.wrong and not any(name.startswith(find.name) for name in told):
+                plan.left.append(Left(find.name, "unknown", "nothing in it is weights, or a file that is promised"))
 
     def _is_wanted(self, take: Take, plan: Plan) -> bool:
         """Whether a promised file is more than a vocabulary of dozens of artifacts of which nothing else is here."""
@@ -116,9 +130,9 @@ class Answers:
         held = self._promises.held.get(find.sha256, ())
         if not held or not find.kind:
             return False  # a vocabulary, say, that stands beside weights of a model that is not here yet
+        if self._named is not None and self._matches.is_open_for(self._named, held):
+            return False  # what is in it decides
         share = self._promises.share_of(held, self._answered)
-        if self._named is not None and not any(name.startswith(f"{self._named.name}/") for name in held):
-            share = self._named
         if share is None:
             plan.left.append(Left(find.name, "held", f"held already, as {held[0]}"))
         elif find.kind in ARCHIVES:
@@ -150,6 +164,10 @@ class Answers:
                     raise
                 except StoreError as error:  # it has gone, or changed, since it was found
                     plan.left.append(Left(find.name, "leftover", f"cannot be read: {error}"))
+        for find in beside:
+            if find not in used and (data := broken_index(find, beside)):
+                used |= {find, *data}
+                plan.left.append(Left(find.name, "refused", _CUT_INDEX))
         self._rest((one for one in beside if one not in used), texts if used else {}, plan)
 
     def _rest(self, finds: Iterable[Find], texts: Mapping[str, Find], plan: Plan) -> None:

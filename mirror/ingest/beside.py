@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mirror.errors import FormatError
 from mirror.formats.tf_index import read_index
 from mirror.ingest.leftovers import without_copy
+from mirror.load.naming import INDEX, SHARD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +35,7 @@ _TEXTS = tuple(
 )
 _MOST_TEXT = 32 << 20
 #: How publishers call the data of a checkpoint, by number and count.
-SHARD = "bert_model.ckpt.data-{:05d}-of-{:05d}"
+SHARD_NAME = "bert_model.ckpt.data-{:05d}-of-{:05d}"
 
 
 def named_texts(beside: Sequence[Find]) -> Iterator[tuple[str, Find]]:
@@ -54,6 +55,14 @@ def is_text(find: Find) -> bool:
 
 def _text(find: Find) -> str | None:
     return next((name for pattern, name in _TEXTS if pattern.fullmatch(without_copy(find.path))), None)
+
+
+def broken_index(find: Find, beside: Sequence[Find]) -> list[Find]:
+    """Return the data that stand beside what is called like their index, and is none; nothing of anything else."""
+    if find.kind or find.wrong or not find.path.endswith(INDEX):
+        return []
+    stem = find.path.removesuffix(INDEX)
+    return [one for one in beside if SHARD.search(one.path) and SHARD.sub("", one.path) == stem]
 
 
 def misfit(index: Find, beside: Sequence[Find]) -> tuple[Find, int] | None:

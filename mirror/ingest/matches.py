@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from mirror.compare.finding import Severity
 from mirror.identify import Expert, Likely
-from mirror.ingest.beside import SHARD
+from mirror.ingest.beside import SHARD_NAME
 from mirror.ingest.leftovers import without_copy
 from mirror.ingest.plans import Left, Plan, Take
 from mirror.ingest.promises import Promises, packed_of
 from mirror.load.judging import judge
 from mirror.load.material import Weights
+from mirror.load.naming import INDEX, SHARD
 from mirror.model import RemoteFile
 from mirror.promised import known_of
 
@@ -120,14 +121,21 @@ class Matches:
 
     def _instead_of(self, artifact: Artifact, found: Identified) -> frozenset[str]:
         """Return the held weights whose place good ones take: what was seen first yields to a publisher's numbers."""
-        good = found.likely is Likely.IDENTICAL and self._likeness.outvoted(artifact.name)
-        return self._promises.weights(artifact) if good else frozenset()
+        wrong = self._likeness.outvoted(artifact.name) if found.likely is Likely.IDENTICAL else frozenset()
+        weights = self._promises.weights(artifact)
+        gone = {path for path in weights if path in wrong or SHARD.sub(INDEX, path) in wrong}
+        return self._promises.paths(artifact) if gone == weights else frozenset(gone)
+
+    def is_open_for(self, artifact: Artifact, held: Sequence[str]) -> bool:
+        """Whether an artifact may take bytes that are held under these names: it has not, or has others beside them."""
+        has = any(name.startswith(f"{artifact.name}/") for name in held)
+        return not has or bool(self._likeness.outvoted(artifact.name) & self._promises.weights(artifact))
 
     def _better_than(self, find: Find, found: Identified) -> str:
         """Say, after a semicolon, which hand-off has weights that these could take the place of; empty for none."""
         shares = (one for one in self._promises.shares if self._fits(one, find, {found.model}))
         share = next((one.name for one in shares if self._instead_of(one, found)), None)
-        return f"; what {share} has are other numbers: `--as {share}` puts these in their place" if share else ""
+        return f"; what {share} has are other numbers: `ingest --as {share}` puts these in their place" if share else ""
 
     @staticmethod
     def _fits(artifact: Artifact, find: Find, models: Collection[str | None]) -> bool:
@@ -162,7 +170,7 @@ class Matches:
     @staticmethod
     def _files(find: Find, parts: Sequence[Find], texts: Mapping[str, Find]) -> dict[str, Find]:
         files = {_FORMATS[find.kind][1]: find}
-        files |= {SHARD.format(number, len(parts)): part for number, part in enumerate(parts)}
+        files |= {SHARD_NAME.format(number, len(parts)): part for number, part in enumerate(parts)}
         return files | dict(texts)
 
     def _artifact(self, find: Find, found: Identified) -> Artifact | None:
@@ -183,23 +191,12 @@ class Matches:
             return Left(find.name, "refused", found.text + self.otherwise_listed(find))
         if found.likely is Likely.UNKNOWN:
             return Left(find.name, "unknown", found.text)
-        if self._named is not None:
-            if found.model not in {None, self._named.model.name} or (
-                found.model is None and self._named.model.name not in found.nearest
-            ):
-                return Left(
-                    find.name, "refused", f"not {self._named.model.label}: {found.text}", artifact=self._named.name
-                )
-            if not self._fits(self._named, find, {self._named.model.name}):
-                text = f"{self._named.name} has {' or '.join(self._named.formats)} weights, and these are {find.kind}"
-                return Left(find.name, "refused", text, artifact=self._named.name)
-            if (packed := packed_of(self._named)) is not None and not find.outer:
-                return Left(find.name, "unknown", f"{self._named.name} is {packed}: give that, not what it unpacks to")
-            return None
-        if found.likely is Likely.PARTLY:
+        if found.likely is Likely.PARTLY and (self._named is None or self._likeness.is_vouched_for(found.model or "")):
             return Left(
                 find.name, "disputed", f"altered: {found.text}", find, None if artifact is None else artifact.name
             )
+        if self._named is not None:
+            return self._why_not_as(self._named, found, find)
         if found.likely is Likely.SHAPE:
             reference = next((r for name in found.nearest if (r := self._likeness.reference(name)) is not None), None)
             if reference is not None:
@@ -215,6 +212,23 @@ class Matches:
         if artifact is None:
             text = f"{found.text}; no hand-off waits for it{self._better_than(find, found)}"
             return Left(find.name, "held" if found.same else "unknown", text)
+        return None
+
+    def _why_not_as(self, artifact: Artifact, found: Identified, find: Find) -> Left | None:
+        """Return why weights are not taken as what a person says that they are; None where they may be."""
+        if found.model not in {None, artifact.model.name} or (
+            found.model is None and artifact.model.name not in found.nearest
+        ):
+            return Left(find.name, "refused", f"not {artifact.model.label}: {found.text}", artifact=artifact.name)
+        if not self._fits(artifact, find, {artifact.model.name}):
+            text = f"{artifact.name} has {' or '.join(artifact.formats)} weights, and these are {find.kind}"
+            return Left(find.name, "refused", text, artifact=artifact.name)
+        if (packed := packed_of(artifact)) is not None and not find.outer:
+            return Left(find.name, "unknown", f"{artifact.name} is {packed}: give that, not what it unpacks to")
+        good = self._promises.weights(artifact) - self._likeness.outvoted(artifact.name)
+        if found.likely is Likely.SHAPE and good and self._likeness.is_vouched_for(artifact.model.name):
+            text = f"{artifact.name} has good weights, and these have other numbers: {found.text}"
+            return Left(find.name, "refused", text, artifact=artifact.name)
         return None
 
 

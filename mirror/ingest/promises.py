@@ -116,8 +116,10 @@ class Promises:
         return next(iter(listed)) if len(listed) == 1 and size not in {known for _, known in listed} else None
 
     def _sizes(self, artifact: Artifact) -> Iterator[tuple[str, int]]:
-        """Yield the path and size of an artifact's files, as the catalog and what was listed last have them."""
+        """Yield the path and size of an artifact's files, as the catalog and its publisher have them."""
         yield from ((file.path, file.size) for file in artifact.files if file.size is not None)
+        if artifact.waits_for_person:
+            return  # what was listed is what a person brought
         listing = self._reader.listing(artifact.name) if self._reader is not None else None
         for listed in listing.files if listing is not None else ():
             if listed.size is not None:
@@ -149,9 +151,13 @@ class Promises:
         artifacts = self._catalog.artifacts()
         return [one for one in artifacts if one.waits_for_person and one.published and not one.bundle]
 
+    def paths(self, artifact: Artifact) -> frozenset[str]:
+        """Return the paths of an artifact's held files."""
+        return frozenset(self._by_artifact.get(artifact.name, ()))
+
     def weights(self, artifact: Artifact) -> frozenset[str]:
-        """Return the paths of an artifact's held weights."""
-        return frozenset(path for path in self._by_artifact.get(artifact.name, ()) if may_hold_weights(path))
+        """Return those of its held weights, archives and data of checkpoints included."""
+        return frozenset(filter(may_hold_weights, self.paths(artifact)))
 
     @cached_property
     def _by_artifact(self) -> Mapping[str, list[str]]:

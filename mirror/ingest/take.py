@@ -23,7 +23,7 @@ from mirror.sync.adopt import Judged
 from mirror.transfer.receipt import Account
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from mirror.ingest.plans import Take
     from mirror.ledger import Reader
@@ -132,15 +132,22 @@ def _copy(one: Take, store: Store) -> None:
     partial.forget()
 
 
-def listed(artifact: str, taken: Collection[Taken], reader: Reader | None) -> Event:
-    """Return the event that an artifact consists of what was taken in, and what it did before and still does."""
+def listed(artifact: str, taken: Collection[Taken], reader: Reader | None, narrowed: Sequence[str]) -> Event:
+    """Return the event that an artifact consists of what was taken in, and what it did before and still does.
+
+    Args:
+        artifact: Its name.
+        taken: What was taken in of it.
+        reader: The ledger; None when there is none yet.
+        narrowed: The formats that this is all of; empty where there are no others.
+    """
     before = reader.listing(artifact) if reader is not None else None
     gone = {path for one in taken for path in one.take.instead_of}
     files = {file.path: file for file in (before.files if before is not None else ()) if file.path not in gone}
     for one in taken:
         files.setdefault(one.judged.file.path, one.judged.file)
     listing = Listing(artifact, before.revision if before is not None else None, tuple(files.values()))
-    return rows.listed(listing, source=next((one.take.share for one in taken), None) or "ingest", narrowed=())
+    return rows.listed(listing, source=next((one.take.share for one in taken), None) or "ingest", narrowed=narrowed)
 
 
 def stored(taken: Taken) -> Event:

@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ingest": VALUES
     | {
         "probe",
+        "sources",
         "digests",
         "formats",
         "catalog",
