@@ -124,7 +124,7 @@ class Matches:
         wrong = self._likeness.outvoted(artifact.name) if found.likely is Likely.IDENTICAL else frozenset()
         weights = self._promises.weights(artifact)
         gone = {path for path in weights if path in wrong or SHARD.sub(INDEX, path) in wrong}
-        return self._promises.paths(artifact) if gone == weights else frozenset(gone)
+        return self._promises.paths(artifact) if gone and gone == weights else frozenset(gone)
 
     def is_open_for(self, artifact: Artifact, held: Sequence[str]) -> bool:
         """Whether an artifact may take bytes that are held under these names: it has not, or has others beside them."""
