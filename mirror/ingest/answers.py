@@ -116,7 +116,10 @@ class Answers:
     def _known(self, find: Find, plan: Plan) -> bool:
         """Plan what is to be done with bytes that are known as they are; whether they are."""
         files = {
-            str(file): file for digest in find.digests.values() for file in self._promises.promised.get(str(digest), ())
+            str(file): file
+            for digest in find.digests.values()
+            for file in self._promises.promised.get(str(digest), ())
+            if self._named is None or file.artifact == self._named.name
         }
         for name, file in files.items():
             if name not in self._answered:

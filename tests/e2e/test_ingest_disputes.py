@@ -288,6 +288,19 @@ def test_what_a_person_says_of_an_archive_is_seen_in_it(here: Command, outside: 
     assert "nothing new to take in" in again.err
 
 
+def test_promised_bytes_are_what_a_person_says_at_once(here: Command, outside: Server, tmp_path: Path) -> None:
+    other = in_mirror(here, tmp_path / "elsewhere", outside)
+    other("pull", "bert-tiny@huggingface", "--quiet")
+    other("lock")
+    weights = Mirror.open(tmp_path / "elsewhere").path("bert-tiny@huggingface") / "pytorch_model.bin"
+    (tmp_path / "mirror/catalog.lock.json").write_bytes((tmp_path / "elsewhere/catalog.lock.json").read_bytes())
+    folder = put(tmp_path / "x", {"odd.bin": weights.read_bytes()})
+    (row,) = here("ingest", folder, "--as", SHARE, "--json").rows
+    assert (row["status"], row["artifact"]) == ("taken", SHARE)
+    (row,) = here("ingest", folder, "--as", SHARE, "--json").rows
+    assert row["status"] == "held"
+
+
 def test_a_file_with_other_numbers_is_not_put_beside_good_weights_and_one_that_was_goes(
     here: Command, outside: Server, tensors: dict[str, NDArray[Any]], tmp_path: Path
 ) -> None:
