@@ -148,7 +148,7 @@ class Likeness:
         Where a publisher vouches for some, those that were only seen first and have other numbers are not:
         an altered file that somebody brought must not speak for the next one.
         """
-        roots = self._vouched(_ALL)
+        roots = self._vouched[_ALL]
         return tuple(
             one for one in self.holders if one.model not in roots or one.row.roots.get(_ALL) in roots[one.model]
         )
@@ -163,14 +163,14 @@ class Likeness:
 
     def is_vouched_for(self, model: str) -> bool:
         """Whether a publisher vouches for weights of a model that were read here; raises as ``vouches``."""
-        return model in self._vouched(_ALL)
+        return model in self._vouched[_ALL]
 
     def outvoted(self, artifact: str) -> frozenset[str]:
         """Return the paths of an artifact's weights that have other numbers than those a publisher vouches for.
 
         Other heads on the same encoder are no other numbers. Raises as ``vouches``.
         """
-        roots = self._vouched(_CORE)
+        roots = self._vouched[_CORE]
         ours = [one for one in self.holders if one.artifact == artifact]
         return frozenset(
             one.path.partition("!")[0]
@@ -178,12 +178,13 @@ class Likeness:
             if one.model in roots and one.row.roots.get(_CORE) not in roots[one.model]
         )
 
-    def _vouched(self, group: str) -> Mapping[str, set[str | None]]:
-        """Return the digests of a group of tensors that publishers vouch for, by model."""
-        found: dict[str, set[str | None]] = {}
-        for one in self.holders:
-            if self.vouches(one):
-                found.setdefault(one.model, set()).add(one.row.roots.get(group))
+    @cached_property
+    def _vouched(self) -> Mapping[str, Mapping[str, set[str | None]]]:
+        """The digests of all tensors, and of the encoder's, that publishers vouch for, by model."""
+        found: dict[str, dict[str, set[str | None]]] = {_ALL: {}, _CORE: {}}
+        for one in filter(self.vouches, self.holders):
+            for group, roots in found.items():
+                roots.setdefault(one.model, set()).add(one.row.roots.get(group))
         return found
 
     @cached_property

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mirror.cli import complete
-from mirror.cli.handoff import handoff_object, tell_waiting
 from mirror.cli.output import (
     and_more,
     brief,
@@ -190,8 +189,8 @@ def _print_plan(plan: Plan, waiting: Sequence[Waiting], *, as_json: bool) -> Non
                 emit({"fetch": str(file), "size": file.size, "urls": list(file.urls), "claims": _claims(file)})
         for adoption in plan.adopt:
             emit({"adopt": str(adoption.file), "sha256": adoption.sha256})
-        for one in waiting:
-            emit({"waiting": handoff_object(one)})
+        for told in _objects(waiting):
+            emit({"waiting": told})
         return
     lines = [
         f"fetch  {size(t.file.size):>10}  {t.file}" + (f" and {len(t.twins)} more" if t.twins else "")
@@ -251,7 +250,7 @@ def _print_json(outcome: Outcome, waiting: Sequence[Waiting]) -> None:
             "findings": outcome.findings,
             "unchecked": outcome.unchecked,
             "problems": len(outcome.problems),
-            "waiting": [handoff_object(one) for one in waiting],
+            "waiting": _objects(waiting),
             "seconds": round(outcome.seconds, 3),
         }
     )
@@ -289,7 +288,19 @@ def _print_summary(outcome: Outcome, waiting: Sequence[Waiting], *, quiet: bool)
     _tell_waiting(waiting)
 
 
+def _objects(waiting: Sequence[Waiting]) -> list[dict[str, Any]]:
+    if not waiting:
+        return []
+    from mirror.cli.handoff import handoff_object  # most pulls have nothing that waits
+
+    return [handoff_object(one) for one in waiting]
+
+
 def _tell_waiting(waiting: Sequence[Waiting]) -> None:
+    if not waiting:
+        return
+    from mirror.cli.handoff import tell_waiting
+
     tell_waiting([one for one in waiting if one.url])
     for one in waiting:
         if not one.url:
